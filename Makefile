@@ -1,0 +1,50 @@
+# Needs python3.11 with its venv module, and nothing else. `make` lists the targets.
+
+PYTHON ?= python3.11
+UV ?= uv
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+help:  ## list these targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(STAMP)  ## install everything into .venv
+
+# The lock is complete, so pip need not resolve (--no-deps); `pip check` proves it.
+$(STAMP): requirements.lock pyproject.toml
+	@echo "Installing into .venv; the first time takes a minute or two."
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip check
+	@touch $@
+
+demo: setup  ## try Watchbell in the browser, with simulated services
+	$(BIN)/watchbell demo $(ARGS)
+
+test: setup  ## run all tests; choose with ARGS="-k escalation"
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+check: setup  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## format, and repair what ruff can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: setup  ## measure; benchmarks/README.md explains the figures
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Keeps the versions that still fit; ARGS=--upgrade takes the newest. No index address enters the file.
+lock:  ## write requirements.lock anew (needs uv)
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.lock $(ARGS)
+
+clean:  ## remove what make made
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

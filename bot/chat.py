@@ -1,0 +1,235 @@
+"""The Platform port: what comes in from a chat, what goes out to it, and the one protocol between."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+# `channel` and `user` are the platform's own ids here; elsewhere a channel is its address,
+# "platform:id" (see `address`), and a person is a name of the configuration.
+
+
+def address(platform: str, channel: str) -> str:
+    """A channel as the log and the outbox name it."""
+    return f"{platform}:{channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """Something a person did. `event_id` is unique per platform; `age` is in seconds, by the platform."""
+
+    platform: str
+    event_id: str
+    channel: str
+    user: str
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Incoming):
+    """A message; a command where it begins with `/`, `!` or the bot's name.
+
+    `message_id` is None where the platform shows no message for it (Slack's slash commands).
+    """
+
+    text: str
+    message_id: str | None = None
+    thread: str | None = None
+    direct: bool = False
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press(Incoming):
+    """A button: `value` is what the button carried."""
+
+    message_id: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction(Incoming):
+    """A reaction added or taken back; `emoji` as a Unicode string."""
+
+    message_id: str
+    emoji: str
+    added: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit(Incoming):
+    message_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion(Incoming):
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button and what it sends back; `style` is primary, danger or empty."""
+
+    label: str
+    value: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is shown: text in the platform's own markup, plain text, buttons, and who is mentioned.
+
+    `card` is the kind of card that this is (approval, incident, reminder, runbook), or None. `mentions` are
+    names of the configuration really mentioned in the text, not merely displayed.
+    """
+
+    text: str
+    plain: str
+    buttons: tuple[Button, ...] = ()
+    mentions: tuple[str, ...] = ()
+    card: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    name: str
+    data: bytes
+    mime: str = "text/plain"
+
+
+class Marks(Protocol):
+    """How a platform writes what templates ask for."""
+
+    def escape(self, text: str) -> str:
+        """Text from outside, neutral: no markup, no mention, no link."""
+        ...
+
+    def mention(self, person: str) -> str:
+        """A real mention of a person of the configuration."""
+        ...
+
+    def time(self, at: datetime, form: str) -> str:
+        """A moment in the reader's zone; form is `clock` (02:45 CET) or `date` (3 Jan 02:45 CET)."""
+        ...
+
+    def code(self, text: str) -> str:
+        """A block of fixed width (the text is already neutral)."""
+        ...
+
+    def bold(self, text: str) -> str:
+        """Emphasis (the text is already neutral)."""
+        ...
+
+
+Receive = Callable[[Incoming], Awaitable[None]]
+
+
+class DeliveryError(Exception):
+    """A delivery failed for good; its text says why. Anything else that is raised is tried again."""
+
+
+class RetryLaterError(Exception):
+    """The platform asked to wait."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"asked to wait {seconds} s")
+        self.seconds = seconds
+
+
+class Platform(Protocol):
+    """One chat. It translates and decides nothing; every method raises DeliveryError or RetryLaterError."""
+
+    name: str
+    marks: Marks
+
+    async def start(self, receive: Receive) -> None:
+        """Connect, hand over what came in meanwhile (with its age), and go on handing over."""
+        ...
+
+    async def stop(self) -> None: ...
+
+    async def post(self, channel: str, content: Content, *, key: str, thread: str | None = None) -> str:
+        """Post a new message and return its id; `key` is unique, so that `find` finds it after a crash."""
+        ...
+
+    async def find(self, channel: str, key: str) -> str | None:
+        """The id of the message posted with `key`, if it was."""
+        ...
+
+    async def edit(self, channel: str, message_id: str, content: Content) -> None: ...
+
+    async def react(self, channel: str, message_id: str, emoji: str) -> None:
+        """Add a reaction of the bot's; adding it twice is no error."""
+        ...
+
+    async def whisper(self, channel: str, user: str, content: Content, *, thread: str | None = None) -> None:
+        """Show something to one person only."""
+        ...
+
+    async def upload(
+        self, channel: str, upload: Upload, content: Content, *, key: str, thread: str | None = None
+    ) -> str: ...
+
+    async def direct(self, user: str) -> str:
+        """The channel of direct messages with a person."""
+        ...
+
+    async def open_channel(self, name: str, *, private: bool, key: str) -> tuple[str, str]:
+        """Create a channel and return its id and the name it got; the same key gives the same channel."""
+        ...
+
+    async def arrange(
+        self,
+        channel: str,
+        *,
+        topic: str | None = None,
+        invite: tuple[str, ...] = (),
+        pin: str | None = None,
+        archive: bool = False,
+    ) -> None: ...
+
+    async def reactions(self, channel: str, message_id: str) -> Mapping[str, tuple[str, ...]]:
+        """Who reacted with what, read now; user ids by emoji."""
+        ...
+
+    async def members(self, channel: str) -> frozenset[str] | None:
+        """The members of a private channel; None for one that is open to everybody."""
+        ...
+
+    async def active(self, user: str) -> bool:
+        """Whether the account may act: not deactivated, no guest, no bot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A thing to be said or done in a chat, as the outbox keeps it; rendered when it is delivered.
+
+    `channel` is an address ("console:C3") or symbolic: "incident:42" (its channel, once there is one), "ops",
+    "team:realtime" (the service's team channel), "person:alice" (direct messages), "person:alice:sms" (a contact
+    method). `op` is one of
+
+    - say: a new message from `template` and `data`;
+    - card: edit the card `ref` to what it is now (made anew at delivery);
+    - open: create the incident's channel; data: name, private, invite (people), topic;
+    - arrange: data: topic, invite (people), archive;
+    - direct, contact: a page of one person; data also has incident, key, rung, person, for when it fails;
+    - react: the bot's reaction; data: message_id, emoji.
+
+    `lane` 0 is pages and what they need, 1 messages, 2 cosmetics; `card` is the kind of card and `ref` what it
+    is of ("incident:42", "action:7"), so that edits, reactions and presses find it.
+    """
+
+    channel: str
+    op: str = "say"
+    template: str = ""
+    data: Mapping[str, object] = field(default_factory=dict)
+    lane: int = 1
+    card: str | None = None
+    ref: str | None = None
+    thread: str | None = None
+    buttons: tuple[Button, ...] = ()
+    seeds: tuple[str, ...] = ()  # reactions that the bot puts under it

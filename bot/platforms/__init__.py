@@ -1,0 +1,1 @@
+"""The chats, one file each; only the configured ones are loaded."""

@@ -1,0 +1,316 @@
+"""Frozen plans and the votes on them: propose, vote, quorum, expiry, break-glass, claim, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from incidents import events as e
+from incidents.ports import RefusedError
+
+UNDO_WINDOW = timedelta(minutes=30)
+REVERT_NOTICE = timedelta(minutes=5)
+FINAL = frozenset({"done", "failed", "unknown", "denied", "cancelled", "expired", "void"})
+
+APPROVE, DENY = "approve", "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One requested change. `votes` is person → means → choice: one person is one vote, by whatever means."""
+
+    number: int
+    incident: int | None
+    channel: str
+    plan: Mapping[str, Any]
+    plan_hash: str
+    requester: str
+    quorum: int
+    eligible: tuple[str, ...]
+    asked_at: datetime
+    expires_at: datetime
+    widen_at: datetime | None = None
+    undo_of: int | None = None
+    revert_of: int | None = None
+    again_of: int | None = None
+    revert_after: int | None = None
+    state: str = "pending"
+    votes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    voters: tuple[str, ...] = ()
+    why: str = ""
+    break_glass_at: datetime | None = None
+    break_glass_by: str | None = None
+    boot: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    after: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+    revert_at: datetime | None = None
+    revert_said: bool = False
+    cancel_asked: bool = False
+
+    @property
+    def approvals(self) -> tuple[str, ...]:
+        """Who approves now, in the order of voting."""
+        return tuple(person for person, means in self.votes.items() if APPROVE in means.values())
+
+    @property
+    def reversible(self) -> bool:
+        """Whether an undo of it can be asked for."""
+        return self.state == "done" and self.plan.get("undo") is not None
+
+
+def fold(state: Action | None, event: e.Event) -> Action | None:
+    """The action after `event`."""
+    if isinstance(event, e.ActionProposed):
+        return _proposed(event)
+    rule = _RULES.get(type(event))
+    return state if state is None or rule is None else replace(state, **rule(state, event))
+
+
+def _proposed(event: e.ActionProposed) -> Action:
+    return Action(
+        number=event.number,
+        incident=event.incident,
+        channel=event.channel,
+        plan=event.plan,
+        plan_hash=event.plan_hash,
+        requester=event.actor,
+        quorum=event.quorum,
+        eligible=event.eligible,
+        asked_at=event.at,
+        expires_at=event.expires_at,
+        widen_at=event.widen_at,
+        undo_of=event.undo_of,
+        revert_of=event.revert_of,
+        again_of=event.again_of,
+        revert_after=event.revert_after,
+    )
+
+
+Changes = dict[str, Any]
+
+
+def _voted(a: Action, ev: e.VoteCast) -> Changes:
+    mine = {**a.votes.get(ev.person, {}), ev.means: ev.choice}
+    return {"votes": {**a.votes, ev.person: mine}}
+
+
+def _withdrawn(a: Action, ev: e.VoteWithdrawn) -> Changes:
+    mine = {means: choice for means, choice in a.votes.get(ev.person, {}).items() if means != ev.means}
+    votes = {person: means for person, means in a.votes.items() if person != ev.person}
+    return {"votes": {**votes, ev.person: mine} if mine else votes}
+
+
+def _ended(state: str) -> Callable[[Action, Any], Changes]:
+    def rule(a: Action, ev: Any) -> Changes:
+        text = getattr(ev, "text", "") or getattr(ev, "why", "")
+        return {"state": state, "ended_at": ev.at, "text": text}
+
+    return rule
+
+
+def _finished(a: Action, ev: e.ActionFinished) -> Changes:
+    return {"state": "done", "ended_at": ev.at, "text": ev.text, "after": ev.after, "revert_at": ev.revert_at}
+
+
+_RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
+    e.VoteCast: _voted,
+    e.VoteWithdrawn: _withdrawn,
+    e.ApproversWidened: lambda a, ev: {"widen_at": None},
+    e.ActionApproved: lambda a, ev: {"state": "approved", "voters": ev.voters, "why": ev.why},
+    e.BreakGlassInvoked: lambda a, ev: {"break_glass_at": ev.runs_at, "break_glass_by": ev.actor},
+    e.ActionStarted: lambda a, ev: {
+        "state": "running",
+        "boot": ev.boot,
+        "voters": ev.voters,
+        "started_at": ev.at,
+    },
+    e.CancelAsked: lambda a, ev: {"cancel_asked": True},
+    e.ActionFinished: _finished,
+    e.ActionFailed: _ended("failed"),
+    e.ActionUnknown: _ended("unknown"),
+    e.ActionDenied: _ended("denied"),
+    e.ActionCancelled: _ended("cancelled"),
+    e.ActionExpired: _ended("expired"),
+    e.ActionVoided: _ended("void"),
+    e.RevertAnnounced: lambda a, ev: {"revert_said": True},
+    e.RevertKept: lambda a, ev: {"revert_at": None},
+    e.RevertDue: lambda a, ev: {"revert_at": None},
+}
+
+
+# -- what falls due -------------------------------------------------------------------------------
+
+
+def next_due(a: Action) -> datetime | None:
+    """When this action needs attention next, or None."""
+    return min(_times(a), default=None)
+
+
+def _times(a: Action) -> list[datetime]:
+    if a.state == "pending":
+        found = [a.break_glass_at or a.expires_at]
+        return [*found, a.widen_at] if a.widen_at and a.widen_at < found[0] else found
+    if a.state == "done" and a.revert_at is not None:
+        return [a.revert_at if a.revert_said else a.revert_at - REVERT_NOTICE]
+    return []
+
+
+def due(a: Action, now: datetime) -> list[e.Event]:
+    """The events of everything due at or before `now`."""
+    found: list[e.Event] = []
+    while (at := next_due(a)) is not None and at <= now:
+        event = _fire(a, at, now)
+        found.append(event)
+        a = fold(a, event) or a
+    return found
+
+
+def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
+    if a.state == "done":
+        assert a.revert_at is not None
+        if not a.revert_said:
+            return e.RevertAnnounced(at=now, actor=e.BOT, revert_at=a.revert_at)
+        return e.RevertDue(at=now, actor=e.BOT, due=at)
+    if a.break_glass_at is not None and at == a.break_glass_at:
+        return e.ActionApproved(at=now, actor=e.BOT, voters=a.approvals, why=f"break-glass by {a.break_glass_by}")
+    if a.widen_at is not None and at == a.widen_at:
+        return e.ApproversWidened(at=now, actor=e.BOT, people=a.eligible)
+    return e.ActionExpired(at=now, actor=e.BOT)
+
+
+# -- decisions ------------------------------------------------------------------------------------
+
+
+def vote(
+    a: Action, *, by: str, choice: str, means: str, now: datetime, refusal: str | None = None
+) -> list[e.Event]:
+    """Count one vote for exactly this plan; nobody approves a change of their own.
+
+    `refusal` is why this person may not vote at all (no approver, not active, not in the channel), or None.
+    A vote that does not count is recorded with its reason.
+    """
+    if a.state != "pending" or (now >= a.expires_at and a.break_glass_at is None):
+        raise RefusedError(_too_late(a))
+    if by == a.requester:
+        if choice == DENY:
+            return [e.ActionCancelled(at=now, actor=by, why="withdrawn by who asked")]
+        others = _names([p for p in a.eligible if p != by])
+        who = f" ({others} can)" if others else ""
+        why = f"{by}, that one is yours: somebody else has to approve #{a.number}{who}."
+        return [e.VoteRefused(at=now, actor=by, person=by, means=means, why=why)]
+    if refusal is not None:
+        return [e.VoteRefused(at=now, actor=by, person=by, means=means, why=refusal)]
+    cast = e.VoteCast(at=now, actor=by, person=by, choice=choice, means=means, plan_hash=a.plan_hash)
+    if choice == DENY:
+        return [cast, e.ActionDenied(at=now, actor=by, why="")]
+    if a.votes.get(by, {}).get(means) == APPROVE:
+        return []
+    after = fold(a, cast) or a
+    if len(after.approvals) < a.quorum:
+        return [cast]
+    return [cast, e.ActionApproved(at=now, actor=by, voters=after.approvals)]
+
+
+def deny(a: Action, *, by: str, now: datetime, why: str, refusal: str | None = None) -> list[e.Event]:
+    """`deny N WHY`: as ❌, with the reason kept."""
+    found = vote(a, by=by, choice=DENY, means="command", now=now, refusal=refusal)
+    return [replace(ev, why=why) if isinstance(ev, e.ActionDenied) and why else ev for ev in found]
+
+
+def _too_late(a: Action) -> str:
+    words = {
+        "running": "runs already; a vote changes nothing now",
+        "approved": "is approved and about to run",
+        "done": "has run already",
+        "failed": "has failed already",
+        "unknown": "has run, its outcome is unknown",
+        "denied": "was denied",
+        "cancelled": "was cancelled",
+        "void": "was voided because the target changed",
+    }
+    return f"#{a.number} {words.get(a.state, 'has expired; ask again')}."
+
+
+def _names(people: list[str]) -> str:
+    return people[0] if len(people) == 1 else ", ".join(people[:-1]) + " and " + people[-1] if people else ""
+
+
+def withdraw(a: Action, *, by: str, means: str, now: datetime) -> list[e.Event]:
+    """Take a vote back; while it runs this is recorded, and refused by whoever speaks."""
+    if means not in a.votes.get(by, {}):
+        return []
+    return [e.VoteWithdrawn(at=now, actor=by, person=by, means=means)]
+
+
+def cancel(a: Action, *, by: str, now: datetime, leads: bool) -> list[e.Event]:
+    """Withdraw a request, or ask what runs to stop; the requester, an approver or the lead may."""
+    if a.state in FINAL:
+        raise RefusedError(_too_late(a))
+    if by != a.requester and not leads:
+        raise RefusedError(f"#{a.number} is {a.requester}'s: {a.requester} or an approver can cancel it.")
+    if a.state == "running":
+        return [e.CancelAsked(at=now, actor=by)]
+    return [e.ActionCancelled(at=now, actor=by, why=f"cancelled by {by}")]
+
+
+def break_glass(
+    a: Action, *, by: str, reason: str, now: datetime, delay: timedelta, refusal: str | None
+) -> list[e.Event]:
+    """Run without quorum after `delay`, in which any approver's ❌ stops it."""
+    if a.state != "pending" or now >= a.expires_at:
+        raise RefusedError(_too_late(a))
+    if refusal is not None:
+        raise RefusedError(refusal)
+    if not reason.strip():
+        raise RefusedError(f"Say why it cannot wait: `/breakglass {a.number} nobody else is awake`.")
+    if a.break_glass_at is not None:
+        raise RefusedError(f"#{a.number} runs at {a.break_glass_at:%H:%M:%S} UTC already.")
+    return [e.BreakGlassInvoked(at=now, actor=by, reason=reason.strip(), runs_at=now + delay)]
+
+
+def start(a: Action, *, boot: str, counted: tuple[str, ...], now: datetime) -> list[e.Event]:
+    """Claim and start an approved action; `counted` are the voters that were checked again just now.
+
+    Raises ConflictError's cousin RefusedError where it is no longer approved, or no longer by enough people:
+    then nothing runs.
+    """
+    if a.state != "approved":
+        raise RefusedError(_too_late(a))
+    return [e.ActionStarted(at=now, actor=e.BOT, boot=boot, voters=counted)]
+
+
+def enough(a: Action, counted: tuple[str, ...]) -> bool:
+    """Whether the votes that still count are enough; a covered undo, a revert and break-glass need none."""
+    return bool(a.why) or len(counted) >= a.quorum
+
+
+def short_of_votes(a: Action, *, lost: tuple[str, ...], now: datetime) -> list[e.Event]:
+    """An approval that no longer holds at execution: void, with who no longer counts."""
+    who = ", ".join(lost)
+    return [e.ActionVoided(at=now, actor=e.BOT, why=f"the approval of {who} no longer counts")]
+
+
+def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> list[e.Event]:
+    """It worked; where it was asked for a while only, the time to go back is set."""
+    began = a.started_at or now
+    revert_at = now + timedelta(seconds=a.revert_after) if a.revert_after else None
+    seconds = (now - began).total_seconds()
+    return [
+        e.ActionFinished(at=now, actor=e.BOT, text=text, after=dict(after), seconds=seconds, revert_at=revert_at)
+    ]
+
+
+def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
+    """Stay as it is: the planned way back is dropped."""
+    if a.state != "done" or a.revert_at is None:
+        raise RefusedError(f"#{a.number} does not go back by itself.")
+    return [e.RevertKept(at=now, actor=by)]
+
+
+def undo_is_covered(a: Action, now: datetime) -> bool:
+    """Whether the approval of the change covers an undo now: once, within 30 minutes of completion."""
+    return a.ended_at is not None and now <= a.ended_at + UNDO_WINDOW

@@ -1,0 +1,1 @@
+"""The tests mirror the folders; `make test` runs them all."""

@@ -1,0 +1,1 @@
+"""Every chat, store and target holds what its port promises: one suite a kind."""
