@@ -173,6 +173,10 @@ class Platform(Protocol):
         self, channel: str, upload: Upload, content: Content, *, key: str, thread: str | None = None
     ) -> str: ...
 
+    async def channel_id(self, name: str) -> str | None:
+        """The id of the channel that is called so (with or without #) now, or None."""
+        ...
+
     async def direct(self, user: str) -> str:
         """The channel of direct messages with a person."""
         ...

@@ -172,8 +172,15 @@ class Logbook:
             [recorded] = self.unit.append(stream, event)
             after = self.unit.state(stream)
             self._happened.append(Happened(stream, event, before, after, recorded.position))
-            if isinstance(event, e.OverrideSet):
-                self._roster = None
+            self._also(stream, event, after)
+
+    def _also(self, stream: str, event: e.Event, after: Any) -> None:
+        """Rows that stand beside an event of one kind."""
+        if isinstance(event, e.OverrideSet):
+            self._roster = None
+        elif isinstance(event, e.RevertDue) and isinstance(after, Action):
+            # Kept until the way back has been asked for, so that a crash between the two loses nothing.
+            self.unit.upsert(store.locks, {"name": f"revert:{after.number}"}, {"holder": stream})
 
     def adopt(self, policy: Policy) -> None:
         """Keep a snapshot of the policy, once."""
@@ -197,6 +204,10 @@ class Logbook:
             self.record(stream, *due.due(state, self.policy(state), self.roster, moment))
         elif isinstance(state, Action):
             self.record(stream, *approvals.due(state, moment))
+
+    def set_deadline(self, stream: str) -> None:
+        """Write the stream's row among the deadlines anew."""
+        self._deadline(stream, self._next_due(stream, self.unit.state(stream)), fresh=False)
 
     def _next_due(self, stream: str, state: Any) -> datetime | None:
         known = self.desk.dues.get(stream)
@@ -232,7 +243,7 @@ class Logbook:
     def _index(self, stream: str, before: Any, after: Any) -> None:
         when = self._next_due(stream, after)
         if before is None or self._next_due_of(stream, before) != when:
-            self._deadline(stream, when, before is None)
+            self._deadline(stream, when, fresh=before is None)
         if isinstance(after, Incident):
             values = _incident_row(after)
             if before is None or {**_incident_row(before), "updated_at": 0} != {**values, "updated_at": 0}:
@@ -247,7 +258,7 @@ class Logbook:
             return due.next_due(before, self.policy(before))
         return approvals.next_due(before) if isinstance(before, Action) else None
 
-    def _deadline(self, stream: str, when: datetime | None, fresh: bool) -> None:
+    def _deadline(self, stream: str, when: datetime | None, *, fresh: bool) -> None:
         table = store.deadlines
         if when is not None:
             kind = stream.partition("-")[0]
@@ -362,12 +373,15 @@ def outbox_row(say: Say, now: datetime, position: int | None) -> dict[str, Any]:
         "buttons": [(b.label, b.value, b.style) for b in say.buttons],
         "seeds": say.seeds,
     }
+    ref = say.ref
+    if say.op in ("direct", "contact"):  # all methods of one page to one person belong together
+        ref = f"page:{say.data.get('incident')}:{say.data.get('person')}:{position}"
     return {
         "at": now,
         "channel": say.channel,
         "lane": say.lane,
         "op": say.op,
-        "card": say.ref,
+        "card": ref,
         "payload": orjson.dumps(payload).decode(),
         "event_position": position,
     }

@@ -188,7 +188,9 @@ def _refuse_binary(line: str) -> None:
 def _start(line: str, *, first: bool) -> datetime:
     word = line[2:].strip()
     if not first:
-        raise _UnreadableError("`at` says where the clock starts, so it is the first line of a script or nowhere.")
+        raise _UnreadableError(
+            "`at` says where the clock starts: it is the first line of a script, or left out."
+        )
     try:
         moment = datetime.fromisoformat(word)
     except ValueError as error:

@@ -78,6 +78,7 @@ inbox = Table(
     Column("at", Micros, nullable=False),
     Column("state", Text, nullable=False, default="done"),
     Column("payload", Text),
+    sqlite_with_rowid=False,
 )
 outbox = Table(
     "outbox",

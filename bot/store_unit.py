@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from bot.store_schema import (
     METADATA,
+    Micros,
     body_digest,
     chain_hash,
     events,
@@ -87,6 +88,7 @@ class Statements:
         self._table = quote(table.name)
         self._quoted = {column.name: quote(column.name) for column in table.columns}
         given = [column for column in table.columns if column is not table.autoincrement_column]
+        self._times = [place for place, column in enumerate(given) if isinstance(column.type, Micros)]
         self._blank = {column.name: getattr(column.default, "arg", None) for column in given}
         self._updates: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
         names = ", ".join(self._quoted[name] for name in self._blank)
@@ -98,7 +100,11 @@ class Statements:
         filled = self._blank | values
         if len(filled) != len(self._blank):
             raise TypeError(f"{self._table} has no {', '.join(filled.keys() - self._blank.keys())}")
-        return plain(filled.values())
+        row = list(filled.values())
+        for place in self._times:
+            if isinstance(row[place], datetime):
+                row[place] = micros(row[place])
+        return tuple(row)
 
     def update(self, key: Iterable[str], values: Iterable[str]) -> str:
         """The statement that sets `values` where `key` matches; its parameters are values, then key."""
@@ -113,10 +119,7 @@ class Statements:
 
 def plain(values: Iterable[Any]) -> tuple[Any, ...]:
     """The values as they are stored: times as microseconds."""
-    given = tuple(values)
-    if datetime not in map(type, given):
-        return given
-    return tuple([micros(value) if type(value) is datetime else value for value in given])
+    return tuple([micros(value) if isinstance(value, datetime) else value for value in values])
 
 
 class Memory:
@@ -243,27 +246,26 @@ class Unit:
         """The version of the stream's last event, 0 when it is empty."""
         return self._transaction.entry(self._codec, stream).version
 
-    def append(self, stream: str, *happened: Any) -> list[Recorded]:
-        """Record events at the end of the stream; returns them with their positions."""
+    def append(self, stream: str, *happened: Any) -> list[int]:
+        """Record events at the end of the stream; returns their positions in the log."""
         transaction, encode, fold = self._transaction, self._codec.encode, self._codec.fold(stream)
         entry = transaction.entry(self._codec, stream)
         self._entries.setdefault(stream, entry)
         transaction.touched.add(stream)
         version, previous, state = entry
-        recorded = []
-        for event in happened:
+        rows, first = [], transaction.position + 1
+        for position, event in enumerate(happened, first):
             kind, at, actor, content = encode(event)
             body, salt, version = orjson.dumps(content), os.urandom(16), version + 1
             digest = body_digest(salt, body)
             previous = chain_hash(previous, stream, version, kind, rfc3339(at), actor, digest)
             state = fold(state, event) if fold else None
-            place = (transaction.position + 1, stream, version)
-            row = (*place, kind, micros(at), actor, body.decode(), salt.hex(), digest, previous)
-            transaction.staged["events"].append(row)
-            transaction.position += 1
-            recorded.append(Recorded(*place, event))
+            row = (position, stream, version, kind, micros(at), actor, body.decode())
+            rows.append((*row, salt.hex(), digest, previous))
+        transaction.staged["events"] += rows
+        transaction.position += len(rows)
         transaction.memory.streams[stream] = Entry(version, previous, state)
-        return recorded
+        return list(range(first, transaction.position + 1))
 
     def once(self, event_id: str, **columns: Any) -> None:
         """Put the id into the inbox; one that came in before makes `Store.run` raise DuplicateError."""

@@ -13,7 +13,7 @@ class IncidentView:
 
     `rank` 0 is the worst severity. `next_text` says what `next_at` is without the time ("first response
     due", "team lead is paged"): the page adds "in 2 min". `late` is true where a response clock was missed
-    and is still open; then `late_text` says which. `channel` is the id in the browser chat, where it is there.
+    and is still open; then `late_text` says which. `channel` is the id in the browser chat, if it is there.
     """
 
     number: int

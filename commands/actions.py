@@ -58,6 +58,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """A plan that brings back what action `number` changed; `covered` by its approval, or asked anew."""
+
+    plan: Plan
+    number: int
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a run. `unknown`: it may have happened, nothing proves it; it is never run again."""
 

@@ -141,7 +141,7 @@ class Case:
     rules: Rules
     number: int | None = None
     message_id: str | None = None
-    text: str = ""
+    means: str = "command"  # or "button": how a vote was cast
 
     @property
     def incident(self) -> Incident:

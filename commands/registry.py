@@ -39,6 +39,7 @@ class Argument:
     keyword: bool
     choices: tuple[str, ...] = ()
     range: Range | None = None
+    parameter: str = ""  # what the function calls it: `from_` for the argument `from`
 
     @property
     def rest(self) -> bool:
@@ -158,4 +159,5 @@ def _argument(p: inspect.Parameter, hint: Any) -> Argument:
         p.kind is inspect.Parameter.KEYWORD_ONLY,
         choices,
         bounds,
+        p.name,
     )

@@ -55,7 +55,6 @@ class Round:
 class _Timing:
     started: datetime
     due: datetime
-    allowed: float | None = None
     missed: bool = False
     met_at: datetime | None = None
 
@@ -134,24 +133,18 @@ def _ended(r: _Open, ev: e.Event) -> None:
 
 def _late(r: _Open, ev: e.ResponseLate) -> None:
     timing = r.clocks.setdefault(ev.clock, _Timing(ev.due - timedelta(seconds=ev.allowed), ev.due))
-    timing.due, timing.allowed, timing.missed = ev.due, ev.allowed, True
+    timing.due, timing.missed = ev.due, True
 
 
 def _severity(r: _Open, ev: e.SeverityChanged) -> None:
-    """The clocks not yet settled are those of the new severity; a raise starts the first-response ones anew."""
-    _retimed(
-        r,
-        ev.clocks,
-        lambda name, due, old: (
-            ev.at if ev.raised and name in _FIRST_RESPONSE and due != (old and old.due) else r.started
-        ),
-    )
+    """The clocks not yet settled are those of the new severity; a raise starts those of the response anew."""
+    _retimed(r, ev.clocks, lambda name, old: ev.at if ev.raised and name in _FIRST_RESPONSE else r.started)
 
 
 def _merged_from(r: _Open, ev: e.MergedFrom) -> None:
     """The earliest opening and the earliest acknowledgement count; what the other missed stays missed."""
     r.started, r.impact_from = min(r.started, ev.opened_at), min(r.impact_from, ev.opened_at)
-    _retimed(r, ev.clocks, lambda name, due, old: min(old.started, r.started) if old else r.started)
+    _retimed(r, ev.clocks, lambda name, old: min(old.started, r.started) if old else r.started)
     if ev.acknowledged_at is not None:
         if r.acknowledged is None or ev.acknowledged_at < r.acknowledged[0]:
             r.acknowledged = ev.acknowledged_at, ev.acknowledged_by
@@ -164,14 +157,14 @@ def _merged_from(r: _Open, ev: e.MergedFrom) -> None:
 
 
 def _retimed(
-    r: _Open, clocks: Mapping[str, datetime], start: Callable[[str, datetime, _Timing | None], datetime]
+    r: _Open, clocks: Mapping[str, datetime], start: Callable[[str, _Timing | None], datetime]
 ) -> None:
     kept = {name: timing for name, timing in r.clocks.items() if timing.settled}
     for name, due in clocks.items():
         if name not in kept:
             old = r.clocks.get(name)
             unchanged = old is not None and old.due == due
-            kept[name] = _Timing(old.started if old and unchanged else start(name, due, old), due)
+            kept[name] = _Timing(old.started if old and unchanged else start(name, old), due)
     r.clocks = kept
 
 
@@ -216,8 +209,7 @@ def _result(name: str, timing: _Timing, r: _Open) -> ClockResult:
         outcome = "met"
     else:
         outcome = "running" if r.ended_at is None else "stopped"
-    counted = _seconds(timing.started, timing.due) or 0.0
-    allowed = timing.allowed if timing.allowed is not None else counted
+    allowed = _seconds(timing.started, timing.due) or 0.0
     label = CLOCK_LABELS.get(name, name)
     return ClockResult(name, label, timing.started, timing.due, allowed, taken, outcome)
 

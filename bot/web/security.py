@@ -7,17 +7,15 @@ import binascii
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from bot.web.context import WebSettings
 
 _log = structlog.get_logger()
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Called by machines, under whatever name or address; alerts bring a token of their own.
 MACHINES = ("/healthz", "/readyz", "/metrics", "/alerts/")
@@ -48,7 +46,7 @@ HEADERS = {
 }
 
 
-def guard(settings: WebSettings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(settings: WebSettings) -> Middleware:
     """The middleware in front of every page."""
 
     @web.middleware
@@ -89,13 +87,23 @@ def _refusal(request: web.Request, settings: WebSettings) -> str:
     machine = request.path.startswith(MACHINES)
     if (settings.demo or not machine) and not _known_host(request.host, settings):
         return "These pages are not served under this name; the setting web.hosts lists the names."
+    if request.method not in ("GET", "HEAD") and not _own_origin(request):
+        return "This came from another site."
+    if settings.password is None and not _open(request, settings) and not _is_loopback(request.remote):
+        return "Without the setting web.password, these pages are shown to this machine only."
+    return ""
+
+
+def _own_origin(request: web.Request) -> bool:
+    """Browsers name the origin of a POST; what names none is no browser (Alertmanager, curl)."""
     origin = request.headers.get("Origin")
-    if request.method in ("GET", "HEAD") or origin is None:
-        return "" if request.headers.get("Sec-Fetch-Site") != "cross-site" or request.method != "POST" else _FOREIGN
-    return "" if urlsplit(origin).netloc == request.host else _FOREIGN
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+    return urlsplit(origin).netloc == request.host
 
 
-_FOREIGN = "This came from another site."
+def _open(request: web.Request, settings: WebSettings) -> bool:
+    return settings.demo or request.path.startswith((*MACHINES, *PUBLIC))
 
 
 def _known_host(host: str, settings: WebSettings) -> bool:
@@ -109,10 +117,8 @@ def _known_host(host: str, settings: WebSettings) -> bool:
 
 
 def _let_in(request: web.Request, settings: WebSettings) -> bool:
-    if settings.demo or request.path.startswith((*MACHINES, *PUBLIC)):
+    if settings.password is None or _open(request, settings):
         return True
-    if settings.password is None:
-        return _is_loopback(request.remote)
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.casefold() != "basic":
         return False

@@ -58,6 +58,7 @@ def _ways() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("payload", sa.Text()),
         sa.PrimaryKeyConstraint("event_id", name="pk_inbox"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "outbox",

@@ -1,0 +1,280 @@
+"""The shape of the configuration file: every setting, its type and its default; strict, nothing extra."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bot.config_values import (
+    Cadence,
+    Channel,
+    Clock,
+    Count,
+    Delay,
+    Duration,
+    Label,
+    Line,
+    Name,
+    Pause,
+    Regex,
+    Role,
+    ServiceName,
+    ShortWord,
+    Text,
+    Url,
+    Variable,
+    Word,
+    Zone,
+)
+
+
+class Model(BaseModel):
+    """Strict, frozen, nothing extra; a section that is there but empty has its defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+# -- people ---------------------------------------------------------------------------------------
+
+
+class Contact(Model):
+    kind: Literal["sms", "phone", "push", "mail"]
+    address: Line
+
+    @model_validator(mode="after")
+    def _fits(self) -> Contact:
+        if self.kind in ("sms", "phone") and not re.fullmatch(r"\+[0-9][0-9 -]{4,20}", self.address):
+            raise ValueError(f"{self.kind} needs a number with its country, such as +15550100")
+        if self.kind == "mail" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.address):
+            raise ValueError("mail needs an address such as alice@example.com")
+        return self
+
+
+class Person(Model):
+    display: Line | None = None
+    title: Text = ""
+    roles: list[Role] = []
+    zone: Zone | None = None
+    ids: dict[str, Line] = {}
+    contacts: list[Contact] = []
+
+
+class Rota(Model):
+    members: list[str]
+    handover: str = "0 9 * * mon"
+    zone: Zone | None = None
+    start: str | None = None
+
+
+class Rung(Model):
+    rota: str | None = None
+    people: list[str] = []
+
+
+class Outside(Model):
+    title: Line
+    phone: Line | None = None
+    mail: Line | None = None
+    note: Text = ""
+
+
+# -- policies -------------------------------------------------------------------------------------
+
+
+class Step(Model):
+    when: Literal["opened", "late", "unresolved"]
+    do: Literal["page", "notify", "message"]
+    to: str
+    clock: Clock | None = None
+    after: Delay = 0
+    major: bool = False
+    if_not_yet: bool = False
+
+
+class Unanswered(Model):
+    reminders: int = Field(ge=1, le=100)
+    page: list[str] = Field(min_length=1)
+
+
+class Severity(Model):
+    meaning: Text = ""
+    aliases: list[Word] = []
+    clocks: dict[Clock, Duration] = {}
+    steps: list[Step] = Field(min_length=1)
+    remind_every: Cadence = None
+    unanswered: Unanswered | None = None
+    stakeholders_every: Cadence = None
+    status_page: Literal["yes", "significant", "if needed", "no"] = "no"
+
+
+class Policy(Model):
+    severities: dict[Word, Severity] = Field(min_length=1)
+    default_severity: str
+    ladder: list[str] = Field(min_length=1)
+    labels: dict[str, Line] = {}
+    executives: list[str] = []
+    hold_above: str | None = None
+    page_every: Duration = 300
+    page_repeats: int = Field(default=5, ge=0, le=100)
+    reopen_within: Delay = 1800
+    auto_major: bool = False
+    alert_labels: dict[Label, list[Line]] = {}
+
+
+# -- what is operated -----------------------------------------------------------------------------
+
+
+class Replicas(Model):
+    min: int = Field(default=0, ge=0, le=1000)
+    max: int = Field(default=20, ge=0, le=1000)
+
+
+class Toggle(Model):
+    normal: Line
+    relief: Line
+
+
+class Service(Model):
+    aliases: list[Word] = []
+    description: Text = ""
+    environment: Word = "production"
+    policy: str | None = None
+    channel: Channel | None = None
+    runtime: Literal["kubernetes", "compose", "none"] = "kubernetes"
+    cluster: str = "sandbox"
+    namespace: ServiceName = "production"
+    deployment: ServiceName | None = None
+    selector: Line | None = None
+    config_map: Word | None = None
+    replicas: Replicas = Replicas()
+    port: int | None = Field(default=None, ge=1, le=65_535)
+    health: dict[Name, Url] = {}
+    metrics: Url | None = None
+    links: dict[Name, Url] = {}
+    toggles: dict[Variable, Toggle] = {}
+    redis: str | None = None
+    postgres: str | None = None
+    depends_on: list[str] = []
+    runbook: Name | None = None
+    approvals: dict[str, Count] = {}
+
+
+class Database(Model):
+    target: str
+    service: str | None = None
+    environment: Word = "production"
+    url_env: Variable | None = None
+
+
+class Target(Model):
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    driver: str
+
+
+# -- how it behaves -------------------------------------------------------------------------------
+
+
+class Channels(Model):
+    ops: list[Channel] = Field(min_length=1)
+    team: Channel
+    extra: list[Channel] = []
+
+
+class Quorum(Model):
+    change: int = Field(default=1, ge=1, le=10)
+    danger: int = Field(default=2, ge=2, le=10)  # two different people: the floor of SAFETY
+
+
+class Raise(Model):
+    command: str | None = None
+    service: str | None = None
+    environment: str | None = None
+    approvals: Count
+
+
+class GlassDelay(Model):
+    change: Pause = 60
+    danger: Pause = 300
+
+
+class BreakGlass(Model):
+    who: list[Literal["on_call", "commander"]] = ["on_call", "commander"]
+    delay: GlassDelay = GlassDelay()
+
+
+class Approvals(Model):
+    expires: Duration = 900
+    widen_after: Delay = 180
+    undo_window: Delay = 1800
+    quorum: Quorum = Quorum()
+    raises: list[Raise] = []
+    break_glass: BreakGlass = BreakGlass()
+
+
+class Limits(Model):
+    person_per_minute: int = Field(default=120, ge=1, le=100_000)
+    channel_per_minute: int = Field(default=600, ge=1, le=100_000)
+    person_pages_per_hour: int = Field(default=20, ge=1, le=1000)
+
+
+class Source(Model):
+    kind: str | None = None
+    token_env: Variable
+
+
+class Alerts(Model):
+    group_by: list[Label] = ["alertname", "service"]
+    auto_resolve: bool = False
+    max_bytes: int = Field(default=1_000_000, ge=1000, le=100_000_000)
+    sources: dict[Name, Source] = {}
+
+
+class Redaction(Model):
+    patterns: list[Regex] = []
+    values_env: list[Variable] = []
+    redis_readable: list[Line] = []
+    redis_refused: list[Line] = ["session:*"]
+
+
+class Web(Model):
+    host: Line = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+
+
+class Incident(Model):
+    channel_prefix: ShortWord = "inc"
+    stakeholders: list[str] = []
+
+
+class Config(Model):
+    """The whole file."""
+
+    zone: Zone
+    people: dict[Name, Person] = Field(min_length=1)
+    rotas: dict[Name, Rota] = {}
+    rungs: dict[Name, Rung] = Field(min_length=1)
+    fallback: str
+    policies: dict[Name, Policy] = Field(min_length=1)
+    default_policy: str
+    channels: Channels
+    services: dict[ServiceName, Service] = {}
+    redis: dict[Name, Database] = {}
+    postgres: dict[Name, Database] = {}
+    queries: dict[Name, Text] = {}
+    contacts: dict[Name, Outside] = {}
+    approvals: Approvals = Approvals()
+    limits: Limits = Limits()
+    alerts: Alerts = Alerts()
+    redaction: Redaction = Redaction()
+    web: Web = Web()
+    incident: Incident = Incident()
+    targets: dict[Name, Target] = {}
+    platforms: dict[Name, dict[str, Any] | None] = Field(min_length=1)

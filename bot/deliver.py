@@ -1,0 +1,458 @@
+"""The outbox out: in order per channel, pages first, at least once, and looked for before it is sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import Row, and_, or_, select
+
+from bot import store
+from bot.cards import Card, action_card, incident_card
+from bot.chat import Button, Content, DeliveryError, Platform, RetryLaterError, address
+from bot.facts import PlainFacts
+from bot.logbook import LIVE, Desk, Logbook
+from bot.pager import Pager
+from bot.places import Places
+from bot.render import Renderer
+from incidents import due
+from incidents import events as e
+from incidents.approvals import Action
+from incidents.incident import Incident
+from incidents.ports import Clock, NotRecordedError
+
+log = structlog.get_logger()
+
+BATCH = 200
+LEASE = timedelta(seconds=60)
+SLOWEST = 60.0  # seconds between two tries, at most
+CONTACT_TRIES, OPEN_TRIES, TRIES = 4, 3, 60
+FROZEN = frozenset({"incident", "approval"})  # cards made from the state when they are delivered
+
+Progress = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A real place in a chat."""
+
+    platform: str
+    channel: str
+    thread: str | None = None
+
+
+class NotYetError(Exception):
+    """The incident has no channel yet."""
+
+
+class Deliverer:
+    """Takes rows of the outbox under a lease, delivers them, and marks them sent."""
+
+    def __init__(
+        self,
+        log_store: store.Store,
+        desk: Desk,
+        platforms: Mapping[str, Platform],
+        places: Places,
+        pager: Pager,
+        renderer: Renderer,
+        clock: Clock,
+        boot: str,
+    ) -> None:
+        self._store = log_store
+        self._desk = desk
+        self._platforms = platforms
+        self._places = places
+        self._pager = pager
+        self._renderer = renderer
+        self._clock = clock
+        self._boot = boot
+        self._stale: dict[str, None] = {}
+        self._turn = asyncio.Lock()
+        self.progress: dict[int, Progress] = {}
+        self.wake = asyncio.Event()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver whatever comes, for ever; a log that is away is tried again every second."""
+        while True:
+            self.wake.clear()
+            try:
+                await self.drain()
+            except NotRecordedError as error:
+                log.warning("the outbox cannot be read", error=str(error))
+            try:
+                async with asyncio.timeout(1.0):
+                    await self.wake.wait()
+            except TimeoutError:
+                continue
+
+    def touch(self, ref: str) -> None:
+        """Have the card `ref` edited soon, without a row: progress is not worth one."""
+        self._stale[ref] = None
+        self.wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no card waits to be edited."""
+        return not self._stale
+
+    async def drain(self) -> int:
+        """Deliver everything that may go now; returns how many rows that were."""
+        delivered = 0
+        async with self._turn:
+            while rows := await self._store.run(self._claim):
+                groups: dict[str, list[Row[Any]]] = {}
+                for row in rows:
+                    groups.setdefault(row.channel, []).append(row)
+                edits = [row for row in rows if row.op == "card"]
+                plain = [[row for row in group if row.op != "card"] for group in groups.values()]
+                await asyncio.gather(*(self._in_order(group) for group in plain if group))
+                await self._edits(edits)
+                delivered += len(rows)
+            for ref in list(self._stale):
+                self._stale.pop(ref, None)
+                await self._refresh(ref)
+        return delivered
+
+    async def next_retry(self) -> datetime | None:
+        """When a row that waits may be tried again, or None."""
+        t = store.outbox
+        query = (
+            select(t.c.not_before)
+            .where(t.c.sent_at.is_(None), t.c.failed.is_(None))
+            .order_by(t.c.not_before)
+            .limit(1)
+        )
+        row = await self._store.read(lambda connection: connection.execute(query).first())
+        return store.moment(row.not_before) if row is not None and row.not_before else None
+
+    def _claim(self, unit: store.Unit) -> list[Row[Any]]:
+        """The next rows, pages first; a channel whose first row waits for another try is left alone."""
+        now, t = store.micros(self._clock.now()), store.outbox
+        waiting = and_(t.c.sent_at.is_(None), t.c.failed.is_(None))
+        held = select(t.c.channel).where(waiting, t.c.not_before > now, t.c.lane < 2)
+        free = or_(t.c.claimed_until.is_(None), t.c.claimed_until < now, t.c.claimed_by == self._boot)
+        query = select(t).where(waiting, free, t.c.not_before <= now, t.c.channel.not_in(held))
+        rows = list(unit.rows(query.order_by(t.c.lane, t.c.id).limit(BATCH)))
+        if rows:
+            until = now + LEASE // timedelta(microseconds=1)
+            ids = [row.id for row in rows]
+            changed = t.update().where(t.c.id.in_(ids))
+            unit.execute(changed.values(claimed_by=self._boot, claimed_until=until, attempts=t.c.attempts + 1))
+        # Within a channel new messages go in the order in which they were said.
+        return sorted(rows, key=lambda row: (row.lane == 2, row.channel not in _paged(rows), row.id))
+
+    async def _in_order(self, rows: list[Row[Any]]) -> None:
+        for index, row in enumerate(rows):
+            try:
+                sent = await self._deliver(row)
+            except Exception as error:  # the edge to chats and pagers: any failure is recorded and tried again
+                waits = await self._failed(row, error)
+                if waits:
+                    await self._release(rows[index + 1 :])
+                    return
+            else:
+                await self._sent([row], sent)
+
+    # -- one row ----------------------------------------------------------------------------------
+
+    async def _deliver(self, row: Row[Any]) -> list[tuple[Spot, str]]:
+        payload = orjson.loads(row.payload)
+        data = payload["data"]
+        if row.op == "open":
+            return await self._open(row, data)
+        if row.op == "contact":
+            await self._contact(row, payload)
+            return []
+        if row.op == "whisper":
+            await self._whisper(row, payload)
+            return []
+        spots = await self._spots(row.channel)
+        if row.op == "arrange":
+            for spot in spots:
+                await self._arrange(spot, data)
+            return []
+        if row.op == "react":
+            for spot in spots:
+                await self._platforms[spot.platform].react(spot.channel, data["message_id"], data["emoji"])
+            return []
+        return [(spot, await self._post(row, payload, spot)) for spot in spots]
+
+    async def _post(self, row: Row[Any], payload: Mapping[str, Any], spot: Spot) -> str:
+        platform, key = self._platforms[spot.platform], f"wb-{row.id}"
+        if row.attempts > 0 and (known := await platform.find(spot.channel, key)):
+            return known
+        template, data = payload["template"], payload["data"]
+        buttons = tuple(Button(*b) for b in payload["buttons"])
+        if payload["card"] in FROZEN and row.card:
+            card = await self._card(row.card)
+            if card is not None:
+                template, data, buttons = card.template, {**data, **card.data}, card.buttons
+        content = self.content(template, data, platform, buttons, payload["card"])
+        thread = payload["thread"] or spot.thread
+        message_id = await platform.post(spot.channel, content, key=key, thread=thread)
+        for emoji in payload["seeds"]:
+            await platform.react(spot.channel, message_id, emoji)
+        if data.get("pin"):
+            await platform.arrange(spot.channel, pin=message_id)
+        return message_id
+
+    def content(
+        self,
+        template: str,
+        data: Mapping[str, Any],
+        platform: Platform,
+        buttons: tuple[Button, ...] = (),
+        card: str | None = None,
+    ) -> Content:
+        """What a platform shows for a template and its data."""
+        filled = {"now": self._clock.now(), **data}
+        rendered = self._renderer.render(template, filled, platform.marks)
+        plain = self._renderer.plain(template, filled)
+        return Content(rendered.text, plain, buttons, rendered.mentions, card)
+
+    async def _contact(self, row: Row[Any], payload: Mapping[str, Any]) -> None:
+        _, person, kind = row.channel.split(":", 2)
+        settings = self._desk.settings.people.get(person)
+        found = next((a for k, a in settings.contacts if k == kind), None) if settings else None
+        if found is None:
+            raise DeliveryError(f"{person} has no {kind}")
+        text = self._renderer.plain(payload["template"], {"now": self._clock.now(), **payload["data"]})
+        await self._pager.send(person, kind, found, text)
+
+    async def _whisper(self, row: Row[Any], payload: Mapping[str, Any]) -> None:
+        person = str(payload["data"]["person"])
+        for spot in await self._spots(row.channel):
+            platform = self._platforms[spot.platform]
+            user = self._user(person, platform)
+            if user is not None:
+                buttons = tuple(Button(*b) for b in payload["buttons"])
+                content = self.content(payload["template"], payload["data"], platform, buttons)
+                await platform.whisper(spot.channel, user, content, thread=payload["thread"] or spot.thread)
+
+    async def _arrange(self, spot: Spot, data: Mapping[str, Any]) -> None:
+        if spot.thread is not None:
+            return  # a thread of the operations channel has no topic and is never archived
+        platform = self._platforms[spot.platform]
+        users = tuple(user for person in data.get("invite", ()) if (user := self._user(person, platform)))
+        await platform.arrange(
+            spot.channel, topic=data.get("topic"), invite=users, archive=bool(data.get("archive"))
+        )
+
+    def _user(self, person: str, platform: Platform) -> str | None:
+        settings = self._desk.settings.people.get(person)
+        return settings.ids.get(platform.name) if settings else None
+
+    # -- places -----------------------------------------------------------------------------------
+
+    async def _spots(self, channel: str) -> list[Spot]:
+        kind, _, rest = channel.partition(":")
+        if kind == "incident":
+            incident = await self._incident(int(rest))
+            if not incident.channels:
+                raise NotYetError(f"INC-{rest} has no channel yet")
+            return [Spot(c.platform, c.id, c.thread) for c in incident.channels if c.platform in self._platforms]
+        if kind == "person":
+            return [
+                Spot(platform.name, await platform.direct(user))
+                for platform in self._platforms.values()
+                if (user := self._user(rest, platform))
+            ]
+        if kind in ("ops", "team"):
+            found = self._places.team(rest) if kind == "team" else self._places.operations()
+            return [Spot(platform, ident) for platform, ident in found]
+        return [Spot(kind, rest)]
+
+    async def _incident(self, number: int) -> Incident:
+        found = await self._store.run(lambda unit: unit.state(f"incident-{number}"))
+        if not isinstance(found, Incident):
+            raise DeliveryError(f"there is no INC-{number}")
+        return found
+
+    async def _open(self, row: Row[Any], data: Mapping[str, Any]) -> list[tuple[Spot, str]]:
+        number = int(row.channel.partition(":")[2])
+        bound = {c.platform for c in (await self._incident(number)).channels}
+        for platform in self._platforms.values():
+            if platform.name in bound:
+                continue
+            try:
+                ident, name = await platform.open_channel(
+                    data["name"], private=bool(data.get("private")), key=f"wb-open-{number}"
+                )
+            except RetryLaterError:
+                raise
+            except Exception as error:
+                if not isinstance(error, DeliveryError) and row.attempts + 1 < OPEN_TRIES:
+                    raise
+                await self._fall_back(number, platform, str(error))
+                continue
+            await self._bind(number, platform.name, ident, name, None)
+            await self._arrange(Spot(platform.name, ident), data)
+        return []
+
+    async def _fall_back(self, number: int, platform: Platform, why: str) -> None:
+        """No channel could be made: the incident lives in a thread of the operations channel."""
+        spot = next((s for s in await self._spots("ops") if s.platform == platform.name), None)
+        if spot is None:
+            raise DeliveryError(f"no channel for INC-{number}, and no operations channel on {platform.name}")
+        content = self.content("no_channel", {"number": number, "why": why}, platform)
+        thread = await platform.post(spot.channel, content, key=f"wb-thread-{number}")
+        await self._bind(number, platform.name, spot.channel, "", thread)
+
+    async def _bind(self, number: int, platform: str, ident: str, name: str, thread: str | None) -> None:
+        now = self._clock.now()
+
+        def unit(u: store.Unit) -> None:
+            book = Logbook(u, self._desk, now)
+            bound = e.ChannelBound(
+                at=now, actor=e.BOT, platform=platform, channel=ident, name=name, thread=thread
+            )
+            book.record(f"incident-{number}", bound)
+            where = address(platform, ident) + (f"#{thread}" if thread else "")
+            u.upsert(store.bindings, {"name": f"channel:{where}"}, {"value": str(number)})
+            book.finish()
+
+        await self._store.run(unit)
+
+    # -- cards ------------------------------------------------------------------------------------
+
+    async def _card(self, ref: str) -> Card | None:
+        """The card as the state is now; None where there is no such thing."""
+        kind, _, number = ref.partition(":")
+        now = self._clock.now()
+
+        def unit(u: store.Unit) -> Card | None:
+            book = Logbook(u, self._desk, now)
+            state = book.incident(int(number)) if kind == "incident" else book.action(int(number))
+            incident = state if isinstance(state, Incident) else None
+            if isinstance(state, Action) and state.incident is not None:
+                incident = book.incident(state.incident)
+            settings = self._desk.settings
+            policy = book.policy(incident) if incident else None
+            facts = PlainFacts(now, book.roster, incident, policy, settings.people, settings.zone)
+            if isinstance(state, Incident):
+                waiting = sum(a.state in LIVE for a in book.pending(state.number, ""))
+                return incident_card(state, facts=facts, waiting=waiting)
+            if isinstance(state, Action):
+                return action_card(state, facts=facts, progress=self.progress.get(state.number))
+            return None
+
+        return await self._store.run(unit)
+
+    async def _edits(self, rows: list[Row[Any]]) -> None:
+        """One edit a card, however many rows asked for it."""
+        for ref in dict.fromkeys(str(row.card) for row in rows):
+            mine = [row for row in rows if row.card == ref]
+            try:
+                await self._refresh(ref)
+            except Exception as error:  # as in `_in_order`
+                for row in mine:
+                    await self._failed(row, error)
+            else:
+                await self._sent(mine, [])
+
+    async def _refresh(self, ref: str) -> None:
+        spots = await self._posted(ref)
+        card = await self._card(ref) if spots else None
+        if card is None:
+            return
+        kind = "incident" if ref.startswith("incident:") else "approval"
+        for spot, message_id in spots:
+            platform = self._platforms.get(spot.platform)
+            if platform is not None:
+                content = self.content(card.template, card.data, platform, card.buttons, kind)
+                await platform.edit(spot.channel, message_id, content)
+
+    async def _posted(self, ref: str) -> list[tuple[Spot, str]]:
+        t = store.messages
+        query = select(t.c.platform, t.c.channel, t.c.message_id).where(t.c.card == ref)
+        rows = await self._store.read(lambda connection: connection.execute(query).all())
+        return [(Spot(row.platform, row.channel), row.message_id) for row in rows]
+
+    # -- marks ------------------------------------------------------------------------------------
+
+    async def _sent(self, rows: list[Row[Any]], spots: list[tuple[Spot, str]]) -> None:
+        now = self._clock.now()
+
+        def unit(u: store.Unit) -> None:
+            t = store.outbox
+            first = spots[0][1] if spots else None
+            u.execute(
+                t.update()
+                .where(t.c.id.in_([row.id for row in rows]))
+                .values(sent_at=store.micros(now), message_id=first)
+            )
+            for spot, message_id in spots:
+                key = {"platform": spot.platform, "channel": spot.channel, "message_id": message_id}
+                u.upsert(store.messages, key, {"author": e.BOT, "card": rows[0].card, "thread": spot.thread})
+
+        await self._store.run(unit)
+
+    async def _release(self, rows: list[Row[Any]]) -> None:
+        if rows:
+            t = store.outbox
+            back = t.update().where(t.c.id.in_([row.id for row in rows]))
+            await self._store.run(lambda u: u.execute(back.values(claimed_until=None, attempts=t.c.attempts - 1)))
+
+    async def _failed(self, row: Row[Any], error: Exception) -> bool:
+        """Note a failure; True where the row is tried again, and its channel waits for that."""
+        tries = row.attempts + 1
+        limit = CONTACT_TRIES if row.op in ("contact", "direct") else TRIES
+        final = isinstance(error, DeliveryError) or tries >= limit
+        delay = error.seconds if isinstance(error, RetryLaterError) else min(SLOWEST, 2.0 ** min(tries, 6) / 2)
+        if isinstance(error, NotYetError):
+            delay = 1.0
+        log.warning("not delivered", row=row.id, op=row.op, channel=row.channel, final=final, error=str(error))
+        now = self._clock.now()
+
+        def unit(u: store.Unit) -> None:
+            t = store.outbox
+            values: dict[str, Any] = {"claimed_until": None}
+            if final:
+                values["failed"] = str(error)[:500] or type(error).__name__
+            else:
+                values["not_before"] = store.micros(now + timedelta(seconds=delay))
+            u.execute(t.update().where(t.c.id == row.id).values(**values))
+            if final and row.op in ("contact", "direct"):
+                self._page_failed(u, row, now, str(error))
+
+        await self._store.run(unit)
+        return not final
+
+    def _page_failed(self, u: store.Unit, row: Row[Any], now: datetime, detail: str) -> None:
+        """Once every method of one page to a person has failed, the page goes to the next rung."""
+        t = store.outbox
+        same = u.rows(select(t.c.op, t.c.failed).where(t.c.card == row.card))
+        methods = [r for r in same if r.op == "contact"] or list(same)
+        if not all(r.failed for r in methods):
+            return
+        data = orjson.loads(row.payload)["data"]
+        book = Logbook(u, self._desk, now)
+        incident = book.incident(int(data["incident"]))
+        if incident is None:
+            return
+        failed = e.PageFailed(
+            at=now, actor=e.BOT, person=data["person"], key=str(data["key"]), detail=detail[:200]
+        )
+        found = due.unreachable(
+            incident,
+            book.policy(incident),
+            book.roster,
+            failed=failed,
+            rung=str(data.get("rung") or ""),
+            now=now,
+        )
+        book.record(f"incident-{incident.number}", *found)
+        book.finish()
+
+
+def _paged(rows: list[Row[Any]]) -> set[str]:
+    return {row.channel for row in rows if row.lane == 0}
+

@@ -1,0 +1,525 @@
+"""What came in from the chats: once, in order, acknowledged before anything slow, answered or refused."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import select
+
+from bot import store
+from bot.chat import (
+    Button,
+    Deletion,
+    Edit,
+    Incoming,
+    Platform,
+    Press,
+    Reaction,
+    Request,
+    Say,
+    Upload,
+    address,
+)
+from bot.deliver import Deliverer
+from bot.logbook import Desk, Logbook
+from bot.places import Places
+from bot.reader import LogReader
+from bot.render import Renderer
+from bot.votes import react
+from bot.work import Work
+from commands.actions import Answer, Ops, Plan, TargetError, Undo
+from commands.case import Ask, Case, File, Reply
+from commands.dispatch import Place, authorise
+from commands.grammar import Names, Parsed, is_command, parse
+from commands.registry import Registry
+from incidents import events as e
+from incidents.ports import Clock, ConflictError, NotRecordedError, RefusedError
+
+log = structlog.get_logger()
+
+LATE = 60.0  # seconds; older requests are shown, not run
+LATE_OFFERS = ("ack", "resolve")
+WINDOW = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class Limits:
+    """How often each person (or channel) did something in the last minute; kept in memory only."""
+
+    seen: dict[str, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
+
+    def take(self, key: str, most: int, now: datetime, window: timedelta = WINDOW) -> bool:
+        """Whether one more is allowed now; counts it if so."""
+        times = self.seen[key]
+        while times and times[0] <= now - window:
+            times.popleft()
+        if len(times) >= most:
+            return False
+        times.append(now)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who did something; `name` is None for an account that nobody configured."""
+
+    name: str | None
+    account: str
+
+    @property
+    def actor(self) -> str:
+        """How the log names them."""
+        return self.name or self.account
+
+
+class Inbox:
+    """Everything that comes in passes here."""
+
+    def __init__(
+        self,
+        log_store: store.Store,
+        desk: Desk,
+        registry: Registry,
+        ops: Ops,
+        platforms: Mapping[str, Platform],
+        deliverer: Deliverer,
+        renderer: Renderer,
+        clock: Clock,
+        work: Work,
+        *,
+        places: Places,
+        propose: Callable[..., Any],
+        export: Callable[..., Any],
+        runbooks: Mapping[str, str],
+    ) -> None:
+        self._store = log_store
+        self._desk = desk
+        self._registry = registry
+        self._ops = ops
+        self._platforms = platforms
+        self._deliverer = deliverer
+        self._renderer = renderer
+        self._clock = clock
+        self._work = work
+        self._places = places
+        self._propose = propose
+        self._export = export
+        self._runbooks = runbooks
+        self._limits = Limits()
+        self._numbers: dict[str, int] = {}
+        settings = desk.settings
+        self._names = Names(settings.catalogue, {name: p.display for name, p in settings.people.items()})
+        self._accounts = {
+            (platform, ident): name for name, p in settings.people.items() for platform, ident in p.ids.items()
+        }
+
+    async def receive(self, incoming: Incoming) -> None:
+        """Take something in; returns once it is recorded, refused, or known from before."""
+        person = Person(
+            self._accounts.get((incoming.platform, incoming.user)),
+            f"{incoming.platform}:{incoming.user}",
+        )
+        try:
+            await self._take(incoming, person)
+        except store.DuplicateError:
+            return
+        except Exception as error:  # the edge: whatever goes wrong is answered with a reference
+            await self._answer_error(incoming, person, error)
+
+    async def _take(self, incoming: Incoming, person: Person) -> None:
+        if isinstance(incoming, Press):
+            incoming = Request(
+                platform=incoming.platform,
+                event_id=incoming.event_id,
+                channel=incoming.channel,
+                user=incoming.user,
+                age=incoming.age,
+                text=incoming.value,
+                thread=None,
+                files=("pressed",),
+            )
+        if isinstance(incoming, Request):
+            await self._request(incoming, person)
+        elif isinstance(incoming, Reaction):
+            await self._reaction(incoming, person)
+        elif isinstance(incoming, Edit | Deletion):
+            await self._changed(incoming, person)
+
+    # -- places and limits ------------------------------------------------------------------------
+
+    async def _place(self, incoming: Incoming, thread: str | None = None, direct: bool = False) -> Place:
+        where = address(incoming.platform, incoming.channel)
+        if direct:
+            return Place("direct", where, None, thread)
+        for key in (f"{where}#{thread}", where) if thread else (where,):
+            number = self._numbers.get(key) or await self._bound(key)
+            if number is not None:
+                self._numbers[key] = number
+                return Place("incident", where, number, thread)
+        kind = self._places.kind(incoming.platform, incoming.channel)
+        return Place(kind, where, None, thread)
+
+    async def _bound(self, key: str) -> int | None:
+        t = store.bindings
+        query = select(t.c.value).where(t.c.name == f"channel:{key}")
+        row = await self._store.read(lambda connection: connection.execute(query).first())
+        return int(row.value) if row is not None else None
+
+    def _flooding(self, person: Person, place: Place) -> str | None:
+        limits, now = self._desk.settings.limits, self._clock.now()
+        if not self._limits.take(f"person:{person.actor}", limits.person_per_minute, now):
+            return f"That is more than {limits.person_per_minute} requests a minute; wait a little, then ask again."
+        if not self._limits.take(f"channel:{place.channel}", limits.channel_per_minute, now):
+            return f"More than {limits.channel_per_minute} requests a minute come from this channel; wait a little."
+        return None
+
+    # -- messages and commands --------------------------------------------------------------------
+
+    async def _request(self, request: Request, person: Person) -> None:
+        place = await self._place(request, request.thread, request.direct)
+        if not is_command(request.text) and not request.direct:
+            if place.number is not None:
+                await self._store.run(lambda unit: self._heard(unit, request, person, place))
+            return
+        if (flood := self._flooding(person, place)) is not None:
+            raise RefusedError(flood)
+        if request.age > LATE:
+            await self._late(request, person, place)
+            return
+        try:
+            parsed = parse(request.text, self._registry, self._names)
+            roles = self._desk.settings.people[person.name].roles if person.name else frozenset()
+            authorise(parsed.command, person=person.name, roles=roles, place=place)
+            self._limit_pages(parsed, person)
+        except RefusedError:
+            await self._store.run(lambda unit: self._heard(unit, request, person, place))
+            raise
+        if parsed.command.effect == "incident":
+            await self._decide(parsed, request, person, place)
+        else:
+            await self._begin(parsed, request, person, place)
+
+    def _limit_pages(self, parsed: Parsed, person: Person) -> None:
+        if parsed.command.name in ("page", "escalate"):
+            limits = self._desk.settings.limits
+            key, hour = f"pages:{person.actor}", timedelta(hours=1)
+            if not self._limits.take(key, limits.person_pages_per_hour, self._clock.now(), hour):
+                raise RefusedError(
+                    f"You have paged people {limits.person_pages_per_hour} times within an hour; "
+                    "somebody else has to do it now."
+                )
+
+    def _heard(
+        self,
+        unit: store.Unit,
+        request: Request,
+        person: Person,
+        place: Place,
+        *,
+        state: str = "done",
+        payload: str | None = None,
+    ) -> Logbook:
+        """The inbox row, and the message for the transcript of an incident's channel."""
+        now = self._clock.now()
+        unit.once(f"{request.platform}:{request.event_id}", at=now, state=state, payload=payload)
+        book = Logbook(unit, self._desk, now)
+        if place.number is not None and request.message_id is not None:
+            text = self._desk.redactor.redact(request.text)
+            posted = e.MessagePosted(
+                at=now - timedelta(seconds=request.age),
+                actor=person.actor,
+                channel=place.channel,
+                message_id=request.message_id,
+                text=text,
+                thread=request.thread,
+                files=request.files,
+                late=request.age > LATE,
+            )
+            [recorded] = unit.append(f"chat-{place.number}", posted)
+            unit.insert(
+                store.messages,
+                platform=request.platform,
+                channel=request.channel,
+                message_id=request.message_id,
+                thread=request.thread,
+                author=person.actor,
+                position=recorded.position,
+            )
+            if self._desk.observed is not None:
+                observed, number = self._desk.observed, place.number
+                unit.after_commit(lambda: observed(f"chat-{number}", posted, number))
+        return book
+
+    async def _decide(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
+        """An incident command: everything in one commit, before the acknowledgement."""
+        assert person.name is not None
+
+        def unit(u: store.Unit) -> Reply | None:
+            book = self._heard(u, request, person, place)
+            if place.number is not None:
+                book.fall_due(f"incident-{place.number}")
+            case = Case(
+                by=person.name or "",
+                now=book.now,
+                channel=place.channel,
+                log=book,
+                people=self._desk.settings,
+                rules=self._desk.settings,
+                number=place.number,
+                message_id=request.message_id,
+                means="button" if request.files == ("pressed",) else "command",
+            )
+            reply: Reply | None = parsed.command.run(**self._redacted(parsed.values), case=case)
+            if reply is not None and not reply.private:
+                book.say(self._said(reply, place))
+            book.finish()
+            return reply if reply is not None and reply.private else None
+
+        reply = await self._store.run(unit)
+        if reply is not None:
+            await self._whisper(request, reply)
+
+    def _redacted(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        redact = self._desk.redactor.redact
+        return {key: redact(value) if isinstance(value, str) else value for key, value in values.items()}
+
+    def _said(self, reply: Reply, place: Place) -> Say:
+        buttons = tuple(Button(c.label, c.line, c.style) for c in reply.choices)
+        where = f"incident:{place.number}" if place.number is not None else place.channel
+        return Say(where, template=reply.template, data=reply.data, card=reply.card, buttons=buttons, thread=place.thread)
+
+    # -- reads and changes ------------------------------------------------------------------------
+
+    async def _begin(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
+        """A command that needs a target or the history: recorded first, then done beside everything else."""
+        payload = orjson.dumps({"request": asdict(request), "place": asdict(place)}).decode()
+
+        def unit(u: store.Unit) -> None:
+            self._heard(u, request, person, place, state="taken", payload=payload).finish()
+
+        await self._store.run(unit)
+        self._work.spawn(self._carry_out(parsed, request, person, place), f"command {parsed.command.name}")
+
+    async def resume(self) -> None:
+        """After a crash: what was taken in but not answered is done now, if it is not too old."""
+        t = store.inbox
+        query = select(t.c.payload, t.c.at).where(t.c.state == "taken").order_by(t.c.at)
+        rows = await self._store.read(lambda connection: connection.execute(query).all())
+        for row in rows:
+            raw = orjson.loads(row.payload)
+            raw["request"]["files"] = tuple(raw["request"]["files"])
+            request, place = Request(**raw["request"]), Place(**raw["place"])
+            age = (self._clock.now() - store.moment(row.at)).total_seconds()
+            request = replace(request, age=request.age + age)
+            person = Person(self._accounts.get((request.platform, request.user)), f"{request.platform}:{request.user}")
+            if request.age > LATE:
+                await self._answered(request, [self._late_say(request, person, place)])
+                continue
+            try:
+                parsed = parse(request.text, self._registry, self._names)
+            except RefusedError as error:
+                await self._answered(request, [])
+                log.warning("a command taken in before cannot be read now", error=str(error))
+                continue
+            self._work.spawn(self._carry_out(parsed, request, person, place), f"command {parsed.command.name}")
+
+    async def _carry_out(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
+        try:
+            result = await self._run(parsed, person, place)
+            await self._hand_out(parsed, result, request, person, place)
+        except Exception as error:  # the edge, as in `receive`: this runs in a task of its own
+            await self._answer_error(request, person, error)
+            await self._answered(request, [])
+
+    async def _run(self, parsed: Parsed, person: Person, place: Place) -> Any:
+        injected: dict[str, Any] = {}
+        if "ask" in parsed.command.injected:
+            injected["ask"] = self._ask(person, place)
+        if "ops" in parsed.command.injected:
+            injected["ops"] = self._ops
+        return await parsed.command.run(**parsed.values, **injected)
+
+    def _ask(self, person: Person, place: Place) -> Ask:
+        settings = self._desk.settings
+        reader = LogReader(self._store, self._desk, person.name, place.number)
+        return Ask(
+            by=person.name or "",
+            now=self._clock.now(),
+            channel=place.channel,
+            number=place.number,
+            reader=reader,
+            people=settings,
+            rules=settings,
+            registry=self._registry,
+            runbooks=self._runbooks,
+            zone=settings.zone,
+            export=self._export,
+        )
+
+    async def _hand_out(
+        self, parsed: Parsed, result: Any, request: Request, person: Person, place: Place
+    ) -> None:
+        if isinstance(result, Plan | Undo):
+            await self._change(parsed, result, request, person, place)
+            return
+        if isinstance(result, Reply):
+            if result.private:
+                await self._whisper(request, result)
+                await self._answered(request, [])
+            else:
+                await self._answered(request, [self._said(result, place)])
+            return
+        if isinstance(result, File):
+            await self._upload(request, result)
+            await self._answered(request, [])
+            return
+        if isinstance(result, Answer):
+            await self._show(request, result)
+        await self._answered(request, [])
+
+    async def _change(
+        self, parsed: Parsed, result: Plan | Undo, request: Request, person: Person, place: Place
+    ) -> None:
+        plan = result.plan if isinstance(result, Undo) else result
+        if parsed.dry_run:
+            await self._answered(request, [])
+            await self._whisper(request, Reply("dry_run", {"plan": plan.to_data()}))
+            return
+        assert person.name is not None
+        reply = await self._propose(
+            result,
+            by=person.name,
+            place=place,
+            revert_after=parsed.for_seconds,
+            inbox_id=f"{request.platform}:{request.event_id}",
+        )
+        if reply is not None:
+            await self._whisper(request, reply)
+
+    async def _answered(self, request: Request, says: list[Say]) -> None:
+        """Mark the inbox row done, together with what is said."""
+        now = self._clock.now()
+
+        def unit(u: store.Unit) -> None:
+            t = store.inbox
+            ident = f"{request.platform}:{request.event_id}"
+            u.execute(t.update().where(t.c.event_id == ident).values(state="done", payload=None))
+            book = Logbook(u, self._desk, now)
+            for say in says:
+                book.say(say)
+            book.finish()
+
+        await self._store.run(unit)
+
+    async def _show(self, request: Request, answer: Answer) -> None:
+        """An answer, in the channel where it was asked for; redacted, long text as a file."""
+        platform = self._platforms[request.platform]
+        answer = self._desk.redactor.redact_data(answer)
+        content, upload = self._renderer.answer(answer, platform.marks)
+        key = f"wb-answer-{request.event_id}"
+        if answer.private:
+            await platform.whisper(request.channel, request.user, content, thread=request.thread)
+        elif upload is not None:
+            await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
+        else:
+            await platform.post(request.channel, content, key=key, thread=request.thread)
+
+    async def _upload(self, request: Request, file: File) -> None:
+        platform = self._platforms[request.platform]
+        content = self._deliverer.content("sentence", {"text": file.text}, platform)
+        upload = Upload(file.name, file.data, file.mime)
+        key = f"wb-answer-{request.event_id}"
+        await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
+
+    # -- reactions, edits, deletions --------------------------------------------------------------
+
+    async def _reaction(self, reaction: Reaction, person: Person) -> None:
+        place = await self._place(reaction)
+        if person.name is None or (flood := self._flooding(person, place)) is not None:
+            if person.name is not None:
+                raise RefusedError(flood or "")
+            return
+        now = self._clock.now()
+
+        def unit(u: store.Unit) -> None:
+            u.once(f"{reaction.platform}:{reaction.event_id}", at=now)
+            book = Logbook(u, self._desk, now)
+            react(book, reaction, person.name or "", place)
+            book.finish()
+
+        await self._store.run(unit)
+
+    async def _changed(self, incoming: Edit | Deletion, person: Person) -> None:
+        place = await self._place(incoming)
+        if place.number is None:
+            return
+        now = self._clock.now()
+        stream = f"chat-{place.number}"
+        event: e.Event
+        if isinstance(incoming, Edit):
+            text = self._desk.redactor.redact(incoming.text)
+            event = e.MessageEdited(
+                at=now, actor=person.actor, channel=place.channel, message_id=incoming.message_id, text=text
+            )
+        else:
+            event = e.MessageDeleted(
+                at=now, actor=person.actor, channel=place.channel, message_id=incoming.message_id
+            )
+
+        def unit(u: store.Unit) -> None:
+            u.once(f"{incoming.platform}:{incoming.event_id}", at=now)
+            book = Logbook(u, self._desk, now)
+            book.record(stream, event)
+            book.finish()
+
+        await self._store.run(unit)
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    async def _late(self, request: Request, person: Person, place: Place) -> None:
+        """Shown, not run; a late acknowledge or resolve is offered as a button."""
+
+        def unit(u: store.Unit) -> None:
+            book = self._heard(u, request, person, place)
+            book.say(self._late_say(request, person, place))
+            book.finish()
+
+        await self._store.run(unit)
+
+    def _late_say(self, request: Request, person: Person, place: Place) -> Say:
+        word = request.text.lstrip("/!").split(maxsplit=1)[0].casefold() if request.text else ""
+        offers = {"ack": Button("Acknowledge", "/ack"), "resolve": Button("Resolve", "/resolve")}
+        where = f"incident:{place.number}" if place.number is not None else place.channel
+        data = {"person": person.actor, "line": request.text[:200], "age": int(request.age)}
+        return Say(where, template="late_command", data=data, buttons=(offers[word],) if word in offers else ())
+
+    async def _answer_error(self, incoming: Incoming, person: Person, error: Exception) -> None:
+        if isinstance(error, RefusedError | TargetError | ConflictError):
+            reply = Reply("refused", {"text": str(error)})
+        else:
+            reference = secrets.token_hex(2).upper()
+            log.error("not done", reference=reference, exc_info=error)
+            if isinstance(error, NotRecordedError):
+                text = f"I can't write to my log ({error}), so I run nothing. Watchbell reference {reference}."
+                reply = Reply("refused", {"text": text})
+            else:
+                reply = Reply("error", {"reference": reference})
+        await self._whisper(incoming, reply)
+
+    async def _whisper(self, incoming: Incoming, reply: Reply) -> None:
+        """To the person alone, at most once: a chat that is away loses it, and the log says so."""
+        platform = self._platforms[incoming.platform]
+        buttons = tuple(Button(c.label, c.line, c.style) for c in reply.choices)
+        content = self._deliverer.content(reply.template, reply.data, platform, buttons, reply.card)
+        thread = incoming.thread if isinstance(incoming, Request) else None
+        try:
+            await platform.whisper(incoming.channel, incoming.user, content, thread=thread)
+        except Exception as error:  # a chat that is away must not undo what was done
+            log.warning("a private answer was lost", channel=incoming.channel, error=str(error))

@@ -1,0 +1,82 @@
+"""The watch: one tick asks what is due, and every stream that is due decides for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select
+
+from bot import store
+from bot.handovers import Handovers
+from bot.logbook import Desk, Logbook
+from incidents.ports import Clock, NotRecordedError
+
+log = structlog.get_logger()
+
+BATCH = 500
+
+
+class Watch:
+    """Fires deadlines; safe to run beside another one, since each firing is an append to one stream."""
+
+    def __init__(
+        self, log_store: store.Store, desk: Desk, clock: Clock, handovers: Handovers, late: Callable[[], object]
+    ) -> None:
+        self._store = log_store
+        self._desk = desk
+        self._clock = clock
+        self._handovers = handovers
+        self._unrecorded = late
+        self._turn = asyncio.Lock()
+
+    async def tick(self) -> int:
+        """Fire everything due now, in the order in which it fell due; returns how many streams that were."""
+        fired = 0
+        async with self._turn:
+            try:
+                while streams := await self._due(self._clock.now()):
+                    results = await asyncio.gather(
+                        *(self._fire(stream) for stream in streams), return_exceptions=True
+                    )
+                    for stream, result in zip(streams, results, strict=True):
+                        if isinstance(result, BaseException):
+                            raise result
+                        log.debug("fired", stream=stream)
+                    fired += len(streams)
+                    if len(streams) < BATCH:
+                        break
+            except NotRecordedError as error:
+                log.error("what is due cannot be recorded", error=str(error))
+                self._unrecorded()
+        return fired
+
+    async def next(self) -> datetime | None:
+        """When the next deadline falls due, or None."""
+        t = store.deadlines
+        query = select(t.c.due_at).order_by(t.c.due_at).limit(1)
+        row = await self._store.read(lambda connection: connection.execute(query).first())
+        return store.moment(row.due_at) if row is not None else None
+
+    async def _due(self, now: datetime) -> list[str]:
+        t = store.deadlines
+        query = select(t.c.stream).where(t.c.due_at <= store.micros(now)).order_by(t.c.due_at, t.c.stream)
+        rows = await self._store.read(lambda connection: connection.execute(query.limit(BATCH)).all())
+        return [row.stream for row in rows]
+
+    async def _fire(self, stream: str) -> None:
+        await self._store.run(lambda unit: self._unit(unit, stream))
+
+    def _unit(self, unit: store.Unit, stream: str) -> None:
+        book = Logbook(unit, self._desk, self._clock.now())
+        if stream.startswith("rota-"):
+            self._handovers.fire(book, stream.removeprefix("rota-"))
+        else:
+            before = unit.version(stream)
+            book.fall_due(stream)
+            if unit.version(stream) == before:
+                # Nothing was due after all: the row is put right, so that it is not asked for again and again.
+                book.set_deadline(stream)
+        book.finish()

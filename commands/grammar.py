@@ -1,0 +1,133 @@
+"""One parser for every platform: a line of chat becomes a command and its typed values, or a refusal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from commands.arguments import Line
+from commands.registry import Argument, Command, Registry, Text
+from commands.values import Names, convert, nearest, shown
+from commands.words import QUOTES, protected, unquoted
+from incidents.ports import RefusedError
+
+__all__ = ["Names", "Parsed", "is_command", "parse"]
+
+LONGEST = 10_000  # characters of one command
+_START = re.compile(r"/{1,2}(?=[^\W\d_])|!(?=[^\W\d_])")
+_FIRST = re.compile(r"[\w-]+(?!\S)")
+_FAMILY = "incident"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A command with its typed values, by the names of the function's parameters; `line` is typed again."""
+
+    command: Command
+    values: dict[str, Any]
+    dry_run: bool = False
+    for_seconds: int | None = None
+    line: str = ""
+
+
+def is_command(text: str, bot: str = "watchbell") -> bool:
+    """Whether a message is meant for the bot: `/name`, `!name` or `@watchbell …`."""
+    text = text.lstrip()
+    if (start := _START.match(text)) is not None:
+        return _FIRST.match(text, start.end()) is not None
+    return _mention(bot).match(text) is not None
+
+
+def parse(text: str, registry: Registry, names: Names) -> Parsed:
+    """The command that a message is; RefusedError with one sentence, whatever is wrong with it."""
+    if len(text) > LONGEST:
+        raise RefusedError(f"That is {len(text)} characters; a command takes at most {LONGEST}.")
+    if not text.isprintable():
+        _check_characters(text)
+    command, rest, values = _command(_body(text.strip(), names), registry, names)
+    arguments = command.arguments
+    if len(arguments) == 1 and arguments[0].type is Text and command.effect in ("incident", "read"):
+        return _just_text(command, arguments[0], rest)
+    line = Line(command, names, values)
+    typed = line.read(rest)
+    return Parsed(command, typed, line.dry_run, line.for_seconds, line.written())
+
+
+@cache
+def _mention(bot: str) -> re.Pattern[str]:
+    return re.compile(rf"@{re.escape(bot)}[:,]?(?!\S)", re.IGNORECASE)
+
+
+def _check_characters(text: str) -> None:
+    for c in text:
+        if (c < " " and c not in "\n\t\r") or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff":
+            raise RefusedError(
+                f"That holds a character that is no text (U+{ord(c):04X}); send it as plain text."
+            )
+
+
+def _body(text: str, names: Names) -> str:
+    if (start := _START.match(text)) is not None:
+        return text[start.end() :]
+    if (mention := _mention(names.bot).match(text)) is not None:
+        return text[mention.end() :].lstrip(" \t/!")
+    raise RefusedError("A command begins with / or !, as in /help.")
+
+
+def _command(body: str, registry: Registry, names: Names) -> tuple[Command, str, dict[str, Any]]:
+    """The command, the rest of the line, and what its name already said: `redis cache info`."""
+    known = registry.commands
+    first, rest = _word(body)
+    if first in (names.prefix, names.bot) and first not in known:
+        first, rest = _word(rest)
+    if first == "inc" and first not in known:
+        first = _FAMILY
+    second, after = _word(rest)
+    if (found := known.get(f"{first} {second}")) is not None:
+        return found, after, {}
+    if first == _FAMILY and second and first not in known:  # `/incident status …` is `/status …`
+        first, rest = second, after
+        second, after = _word(rest)
+        if (found := known.get(f"{first} {second}")) is not None:
+            return found, after, {}
+    if (found := known.get(first) or known.get(f"{_FAMILY} {first}")) is not None:
+        return found, rest, {}
+    third, last = _word(after)
+    found = known.get(f"{first} {third}")
+    named = next((a for a in found.arguments if a.name == "name" and a.keyword), None) if found else None
+    if found is not None and named is not None:
+        typed = rest.split(None, 1)[0]  # names keep their case
+        return found, last, {"name": convert(named, typed, names)}
+    raise _unknown(first, second, known)
+
+
+def _word(text: str) -> tuple[str, str]:
+    parts = text.split(None, 1)
+    return (parts[0].casefold(), parts[1] if len(parts) > 1 else "") if parts else ("", "")
+
+
+def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedError:
+    if not first:
+        return RefusedError("Say what to do; help lists the commands.")
+    family = sorted(name for name in known if name.startswith(f"{first} "))
+    if family and not second:
+        return RefusedError(f"{first} needs to know what: {', '.join(family)}.")
+    typed = f"{first} {second}" if family or first == _FAMILY else first
+    short = [name.removeprefix(f"{_FAMILY} ") for name in known]
+    hint = nearest(typed, family or [*known, *short], 3) or nearest(first, [*known, *short], 3)
+    return RefusedError(f"There is no command {shown(typed)}.{hint or ' help lists the commands.'}")
+
+
+def _just_text(command: Command, argument: Argument, rest: str) -> Parsed:
+    text = rest.strip()
+    if text and text[0] in QUOTES:
+        text = unquoted(text)
+    if not text:
+        if argument.required:
+            raise RefusedError(f"{command.name} needs {argument.name.upper()}: {command.usage}")
+        return Parsed(command, {}, line=command.name)
+    line = f"{command.name} {protected(text) if text[0] in QUOTES else text}"
+    return Parsed(command, {argument.parameter or argument.name: text}, line=line)
