@@ -64,7 +64,7 @@ class _Sheet:
         if self.wide:
             self.back.append(_words(self.left - 8, self.y + height / 2 + 4, label, "soft", "end"))
         else:
-            self.back.append(_words(self.left, self.y + 11, label, "soft"))
+            self.front.append(_words(self.left, self.y + 11, label, "soft halo"))
             self.y += _LABEL
         middle = self.y + height / 2
         self.y += height + _GAP
@@ -88,6 +88,7 @@ def timeline_svg(
         _facts(sheet, report, label, shape, kinds)
     _changes(sheet, report, end)
     grid = [*_ticks(sheet, top), *_moments(sheet, report, top)]
+    sheet.y += _LABEL
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-chart" viewBox="0 0 {width:g} {sheet.y:g}"'
         f' role="img" aria-labelledby="{ident}-title {ident}-desc">'
@@ -141,11 +142,27 @@ def _step(sheet: _Sheet) -> int:
 
 
 def _moments(sheet: _Sheet, report: Report, top: float) -> Iterator[str]:
-    for r in report.metrics.rounds:
-        for at in (r.started, r.acknowledged_at, r.resolved_at):
-            if at is not None and sheet.holds(at):
-                x = sheet.x(at)
-                yield f'<line class="moment" x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{sheet.y - _GAP:g}"/>'
+    """A line through all lanes where a round begins, is acknowledged and ends, named where there is room."""
+    taken: list[tuple[float, float]] = []
+    for name, at in _named_moments(report):
+        if not sheet.holds(at):
+            continue
+        x = sheet.x(at)
+        yield f'<line class="moment" x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{sheet.y - _GAP:g}"/>'
+        half = len(name) * _LETTER / 2
+        middle = min(max(x, sheet.left + half), sheet.right - half)
+        if all(middle + half < begun or middle - half > end for begun, end in taken):
+            taken.append((middle - half, middle + half))
+            yield _words(middle, sheet.y + 8, name, "soft", "middle")
+
+
+def _named_moments(report: Report) -> list[tuple[str, datetime]]:
+    """The more important ones first."""
+    rounds = report.metrics.rounds
+    found = [("resolved", r.resolved_at) for r in rounds]
+    found += [("opened" if r.number == 1 else "reopened", r.started) for r in rounds]
+    found += [("acknowledged", r.acknowledged_at) for r in rounds]
+    return [(name, at) for name, at in found if at is not None]
 
 
 # -- bands ------------------------------------------------------------------------------------------
@@ -213,7 +230,9 @@ def _facts(sheet: _Sheet, report: Report, label: str, shape: str, kinds: frozens
         if len(group) > 1:
             count = f"{len(group)}×"
             side = 10 if x + 12 + len(count) * _LETTER < sheet.right else -10
-            sheet.front.append(_words(x + side, middle + 4, count, "soft", "start" if side > 0 else "end"))
+            sheet.front.append(
+                _words(x + side, middle + 4, count, "soft halo-lane", "start" if side > 0 else "end")
+            )
 
 
 def _near(sheet: _Sheet, rows: Iterable[Row]) -> list[list[Row]]:
@@ -258,8 +277,8 @@ def _changes(sheet: _Sheet, report: Report, end: datetime) -> None:
             f' width="{width:.1f}" height="14" rx="3"/></g>'
         )
         for label in (f"#{change.number} {state}", f"#{change.number}"):
-            if x + width + 4 + len(label) * _LETTER <= following:
-                sheet.front.append(_words(x + width + 4, middle + 4, label))
+            if x + width + 10 + len(label) * _LETTER <= following:
+                sheet.front.append(_words(x + width + 4, middle + 4, label, "halo-lane"))
                 break
 
 

@@ -101,11 +101,15 @@ class VirtualClock:
             heapq.heappop(self._parked)
         return self._parked[0][0] if self._parked else None
 
-    def wake(self, now: datetime) -> int:
-        """Move to `now` and release the sleepers due by then, who run when the loop turns; how many."""
+    def move(self, now: datetime) -> None:
+        """Move to `now` and leave the sleepers parked, so that others can act first at that time."""
         if now < self._now:
             raise ValueError(f"time does not run backwards, from {self._now} to {now}")
         self._now = now.astimezone(UTC)
+
+    def wake(self, now: datetime) -> int:
+        """Move to `now` and release the sleepers due by then, who run when the loop turns; how many."""
+        self.move(now)
         released = 0
         while (due := self.next()) is not None and due <= self._now:
             heapq.heappop(self._parked)[2].set_result(None)

@@ -50,7 +50,7 @@ def build(
             redis_refused=tuple(config.redaction.redis_refused),
             values=values,
         ),
-        web=_web(config.web, overrides),
+        web=_web(config.web, overrides, environ),
         incident=made.IncidentSettings(config.incident.channel_prefix, tuple(config.incident.stakeholders)),
         targets={name: with_secrets(target.model_dump(), environ) for name, target in config.targets.items()},
         platforms={name: with_secrets(section or {}, environ) for name, section in config.platforms.items()},
@@ -209,6 +209,8 @@ def _alerts(section: model.Alerts, environ: Mapping[str, str]) -> made.AlertSett
     return made.AlertSettings(tuple(section.group_by), section.auto_resolve, section.max_bytes, sources)
 
 
-def _web(section: model.Web, overrides: Overrides) -> made.WebSettings:
+def _web(section: model.Web, overrides: Overrides, environ: Mapping[str, str]) -> made.WebSettings:
     port = section.port if overrides.web_port is None else overrides.web_port
-    return made.WebSettings(overrides.web_host or section.host, port)
+    return made.WebSettings(
+        overrides.web_host or section.host, port, tuple(section.hosts), secret(section.password_env, environ)
+    )

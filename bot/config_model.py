@@ -247,6 +247,8 @@ class Redaction(Model):
 class Web(Model):
     host: Line = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
+    hosts: list[Line] = []
+    password_env: Variable | None = None
 
 
 class Incident(Model):

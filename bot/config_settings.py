@@ -144,10 +144,12 @@ class RedactionSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the web server listens; port 0 takes a free one."""
+    """Where the web server listens (port 0 takes a free one), its other host names, and its password."""
 
     host: str
     port: int
+    hosts: tuple[str, ...] = ()
+    password: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)

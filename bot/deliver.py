@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -92,6 +92,16 @@ class Deliverer:
                     await self.wake.wait()
             except TimeoutError:
                 continue
+
+    async def release_dead(self, alive: Callable[[str], bool]) -> None:
+        """Void the claims of boots that are gone, so that what they had in hand goes out at once."""
+        t = store.outbox
+        query = select(t.c.claimed_by).where(t.c.sent_at.is_(None), t.c.claimed_until.is_not(None)).distinct()
+        rows = await self._store.read(lambda connection: connection.execute(query).all())
+        dead = [row.claimed_by for row in rows if row.claimed_by and not alive(row.claimed_by)]
+        if dead:
+            void = t.update().where(t.c.sent_at.is_(None), t.c.claimed_by.in_(dead)).values(claimed_until=None)
+            await self._store.run(lambda unit: unit.execute(void) and None)
 
     def touch(self, ref: str) -> None:
         """Have the card `ref` edited soon, without a row: progress is not worth one."""
@@ -399,7 +409,8 @@ class Deliverer:
         if rows:
             t = store.outbox
             back = t.update().where(t.c.id.in_([row.id for row in rows]))
-            await self._store.run(lambda u: u.execute(back.values(claimed_until=None, attempts=t.c.attempts - 1)))
+            changed = back.values(claimed_until=None, attempts=t.c.attempts - 1)
+            await self._store.run(lambda u: u.execute(changed) and None)
 
     async def _failed(self, row: Row[Any], error: Exception) -> bool:
         """Note a failure; True where the row is tried again, and its channel waits for that."""

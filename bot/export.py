@@ -136,6 +136,7 @@ def _view(ready: Export) -> dict[str, Any]:
         "names": wording.names,
         "local": partial(_told, zone=wording.zone),
         "utc": partial(_told, zone=UTC),
+        "near": partial(wording.clock, beside=ready.report.opened_at),
         "iso": export_data.moment,
         "days": partial(_days, zone=wording.zone),
         "address": neutral.web_address,
@@ -143,8 +144,10 @@ def _view(ready: Export) -> dict[str, Any]:
 
 
 def _told(at: datetime, form: str = "full", *, zone: tzinfo) -> str:
-    """full: 3 Jan 2026 02:45 CET; clock: 02:45:10; short: 02:45 CET."""
+    """full: 3 Jan 2026 02:45 CET; clock: 02:45:10; short: 02:45 CET; zone: CET."""
     time = local(at, zone)
+    if form == "zone":
+        return abbreviation(time)
     if form == "clock":
         return f"{time:%H:%M:%S}"
     short = f"{time:%H:%M} {abbreviation(time)}"

@@ -22,7 +22,8 @@ _MARKUP = re.compile(
     r"|(?P<underscore>(?<!\w)_+|_+(?!\w))|(?P<scheme>:(?=//))|(?P<www>(?<=www)\.)",
     re.IGNORECASE,
 )
-_LINE_START = re.compile(r"(?:[-+=]|\d+(?=[.)]))")
+_BLANKS = re.compile(r"\s+")  # four of them would begin a block of code
+_LINE_START = re.compile(r" ?(?:[-+=]|\d+(?=[.)]))")
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
@@ -59,7 +60,7 @@ def tidied_entry(entry: Entry) -> Entry:
 
 def markdown(text: object) -> Markdown:
     """GitHub-flavoured Markdown that shows exactly this text, on one line, also in a table's cell."""
-    lines = (line.strip() for line in tidy(str(text)).strip().split("\n"))
+    lines = (_BLANKS.sub(" ", line) for line in tidy(str(text)).strip("\n").split("\n"))
     return Markdown("<br>".join(_line(line) for line in lines))
 
 
@@ -68,7 +69,7 @@ def _line(line: str) -> str:
     escaped = _MARKUP.sub(_escape, line)
     if start is None:
         return escaped
-    at = len(start[0]) if start[0].isdigit() else 0
+    at = len(start[0]) if start[0][-1].isdigit() else len(start[0]) - 1
     return f"{escaped[:at]}\\{escaped[at:]}"
 
 

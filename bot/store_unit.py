@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
@@ -29,6 +30,7 @@ Encode = Callable[[Any], tuple[str, datetime, str, dict[str, Any]]]
 Decode = Callable[[str, datetime, str, dict[str, Any]], Any]
 Fold = Callable[[Any, Any], Any]
 
+ROWS = 128  # inserted by one statement, at most
 RECENT = 50_000  # event ids remembered, so that a repeated one costs no SQL
 
 
@@ -80,7 +82,7 @@ class Codec:
 
 
 class Statements:
-    """Inserts and updates of one table as text for the driver, which is several times cheaper a row."""
+    """Inserts and updates of one table as text for the driver, several times cheaper a row than expressions."""
 
     def __init__(self, table: Table, dialect: Dialect) -> None:
         quote = dialect.identifier_preparer.quote
@@ -91,12 +93,23 @@ class Statements:
         self._times = [place for place, column in enumerate(given) if isinstance(column.type, Micros)]
         self._blank = {column.name: getattr(column.default, "arg", None) for column in given}
         self._updates: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
-        names = ", ".join(self._quoted[name] for name in self._blank)
-        marks = ", ".join([self._mark] * len(given))
-        self.insert = f"INSERT INTO {self._table} ({names}) VALUES ({marks})"
+        self._inserts: dict[int, str] = {}
+
+    def insert(self, count: int) -> str:
+        """The statement that inserts so many rows.
+
+        One statement for many rows and not one a row: SQLite's driver lets go of the interpreter lock at
+        every step, and each time the event loop's thread may take it away for milliseconds.
+        """
+        if count not in self._inserts:
+            names = ", ".join(self._quoted[name] for name in self._blank)
+            marks = f"({', '.join([self._mark] * len(self._blank))})"
+            rows = ", ".join([marks] * count)
+            self._inserts[count] = f"INSERT INTO {self._table} ({names}) VALUES {rows}"
+        return self._inserts[count]
 
     def row(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The parameters of `insert`, defaults filled in; TypeError for a column that the table has not."""
+        """The values of one row to insert, defaults filled in; TypeError for a column that the table has not."""
         filled = self._blank | values
         if len(filled) != len(self._blank):
             raise TypeError(f"{self._table} has no {', '.join(filled.keys() - self._blank.keys())}")
@@ -164,6 +177,7 @@ class Transaction:
         self.erased = False
         self.failure: exc.DBAPIError | None = None
         self.failed_table = ""
+        self._salts: list[bytes] = []
         self.position = self._catch_up()
 
     def _catch_up(self) -> int:
@@ -191,14 +205,23 @@ class Transaction:
             raise
 
     def flush(self) -> None:
-        """Insert every row that waits, one statement a table."""
+        """Insert every row that waits, in few statements, of few different lengths, so that they stay parsed."""
         for name, rows in self.staged.items():
-            if rows:
-                self.failed_table = name
-                self.execute(self.statements[name].insert, rows)
+            self.failed_table = name
+            while rows:
+                count = min(ROWS, 1 << (len(rows).bit_length() - 1))
+                values = tuple(chain.from_iterable(rows[:count]))
+                self.execute(self.statements[name].insert(count), values)
                 self.changed = True
-                rows.clear()
+                del rows[:count]
         self.failed_table = ""
+
+    def salt(self) -> bytes:
+        """16 random bytes; asked of the system for many rows at once, because asking lets the lock go."""
+        if not self._salts:
+            block = os.urandom(16 * ROWS)
+            self._salts = [block[at : at + 16] for at in range(0, len(block), 16)]
+        return self._salts.pop()
 
     def entry(self, codec: Codec, stream: str) -> Entry:
         """What is known of the stream, read from the log if it is not remembered."""
@@ -256,7 +279,7 @@ class Unit:
         rows, first = [], transaction.position + 1
         for position, event in enumerate(happened, first):
             kind, at, actor, content = encode(event)
-            body, salt, version = orjson.dumps(content), os.urandom(16), version + 1
+            body, salt, version = orjson.dumps(content), transaction.salt(), version + 1
             digest = body_digest(salt, body)
             previous = chain_hash(previous, stream, version, kind, rfc3339(at), actor, digest)
             state = fold(state, event) if fold else None
@@ -301,7 +324,7 @@ class Unit:
         values = values or key
         parameters = plain((*values.values(), *key.values()))
         if not transaction.execute(statements.update(key, values), parameters).rowcount:
-            transaction.execute(statements.insert, statements.row({**key, **values}))
+            transaction.execute(statements.insert(1), statements.row({**key, **values}))
         self._wrote()
 
     def scrub(self, position: int, tombstone: dict[str, Any]) -> None:

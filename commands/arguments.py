@@ -66,7 +66,7 @@ class Line:
         while at < len(found):
             token = found[at]
             if token.unclosed:
-                raise RefusedError(f"The quotation mark in {shown(token.text)} is never closed.")
+                raise RefusedError(f"The quotation mark before {shown(token.text[1:])} is never closed.")
             used = self._option(found, at)
             if not used:
                 if token.key or token.flag or (token.dashed and not token.quoted):

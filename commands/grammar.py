@@ -115,10 +115,13 @@ def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedEr
     family = sorted(name for name in known if name.startswith(f"{first} "))
     if family and not second:
         return RefusedError(f"{first} needs to know what: {', '.join(family)}.")
-    typed = f"{first} {second}" if family or first == _FAMILY else first
+    if family:
+        members = {name.partition(" ")[2]: name for name in family}
+        hint = nearest(second, members).replace("mean ", f"mean {first} ")
+        return RefusedError(f"There is no command {shown(f'{first} {second}')}.{hint or ' help lists the commands.'}")
     short = [name.removeprefix(f"{_FAMILY} ") for name in known]
-    hint = nearest(typed, family or [*known, *short], 3) or nearest(first, [*known, *short], 3)
-    return RefusedError(f"There is no command {shown(typed)}.{hint or ' help lists the commands.'}")
+    hint = nearest(first, [*known, *short], 3)
+    return RefusedError(f"There is no command {shown(first)}.{hint or ' help lists the commands.'}")
 
 
 def _just_text(command: Command, argument: Argument, rest: str) -> Parsed:

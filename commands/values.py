@@ -170,7 +170,7 @@ def replica_count(word: str, service: Service) -> int:
     if not _DIGITS.fullmatch(word):
         low, high = service.replicas
         raise RefusedError(
-            f"{service.name} takes {low} to {high} replicas, a whole number in plain digits; {shown(word)} is none."
+            f"{service.name} takes {low} to {high} replicas, in digits; {shown(word)} is no whole number."
         )
     return int(word)
 

@@ -1,0 +1,235 @@
+"""The composition root: everything of one boot is built here, in order, and torn down in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import pkgutil
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from zoneinfo import ZoneInfo
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import Connection, select
+
+import commands.incident
+import commands.operations
+from bot import store
+from bot.alerting import Alerting
+from bot.chat import Platform
+from bot.config import Settings
+from bot.deliver import Deliverer
+from bot.execute import Executor
+from bot.export import export
+from bot.handovers import Handovers
+from bot.inbox import Inbox
+from bot.logbook import Desk
+from bot.pager import Pager
+from bot.places import Places
+from bot.reader import LogReader
+from bot.redact import Redactor
+from bot.render import Renderer
+from bot.resources import resource
+from bot.run import Watch
+from bot.work import Work
+from commands.actions import Ops, Target
+from commands.registry import Registry, collect
+from incidents import approvals, events, incident, oncall
+from incidents.ports import Clock, RefusedError
+
+log = structlog.get_logger()
+
+CATCH_UP = 30.0  # seconds that reading what came in meanwhile may take, before overdue pages go out
+TICK = 0.1  # seconds between two looks at what is due
+FOLDS = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
+
+
+def modules(*packages: ModuleType) -> list[ModuleType]:
+    """Every module of these packages: a command is added by adding a file."""
+    return [
+        importlib.import_module(f"{package.__name__}.{found.name}")
+        for package in packages
+        for found in pkgutil.iter_modules(package.__path__)
+    ]
+
+
+def registry() -> Registry:
+    """Every command that there is."""
+    return collect(modules(commands.incident, commands.operations))
+
+
+def runbooks() -> dict[str, str]:
+    """The runbooks by name, as they are written."""
+    folder = resource("runbooks")
+    return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md")) if path.stem != "README"}
+
+
+def database(data: Path) -> str:
+    """Where the log of a data directory is."""
+    return f"sqlite:///{data / 'watchbell.db'}"
+
+
+def open_store(url: str) -> store.Store:
+    """The log with the domain's events and folds."""
+    return store.Store(url, encode=events.encode, decode=events.decode, folds=FOLDS)
+
+
+class Bot:
+    """One boot: the ways through the house, joined."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log_store: store.Store,
+        platforms: Mapping[str, Platform],
+        targets: Mapping[str, Target],
+        pager: Pager,
+        clock: Clock,
+        boot: store.BootLock,
+        observe: Callable[[str, events.Event, int | None], object] | None,
+    ) -> None:
+        self.settings = settings
+        self.store = log_store
+        self.platforms = platforms
+        self.clock = clock
+        self.work = Work()
+        redaction = settings.redaction
+        self.desk = Desk(settings, Redactor(redaction.patterns, redaction.values), observed=observe)
+        self.registry = registry()
+        self.renderer = Renderer(settings.zone)
+        self.places = Places(settings, platforms)
+        self.ops = Ops(targets, settings.catalogue, clock)
+        self.deliverer = Deliverer(
+            log_store, self.desk, platforms, self.places, pager, self.renderer, clock, boot.boot_id
+        )
+        self.executor = Executor(
+            log_store,
+            self.desk,
+            self.ops,
+            platforms,
+            self.deliverer,
+            clock,
+            self.work,
+            boot.boot_id,
+            boot.alive,
+        )
+        self.inbox = Inbox(
+            log_store,
+            self.desk,
+            self.registry,
+            self.ops,
+            platforms,
+            self.deliverer,
+            self.renderer,
+            clock,
+            self.work,
+            places=self.places,
+            propose=self.executor.propose,
+            export=self.export,
+            runbooks=runbooks(),
+        )
+        self.alerting = Alerting(log_store, self.desk, clock)
+        self.handovers = Handovers(settings)
+        self._alive = boot.alive
+        self.watch = Watch(log_store, self.desk, clock, self.handovers, late=lambda: None)
+        self.desk.said = self.deliverer.wake.set
+        self.desk.acted = self.executor.acted
+
+    async def start(self) -> None:
+        """Read what came in meanwhile, then let fall due what is overdue, then take up what was running."""
+        for sentence in await self.places.find():
+            log.warning(sentence)
+        try:
+            async with asyncio.timeout(CATCH_UP):
+                for platform in self.platforms.values():
+                    await platform.start(self.inbox.receive)
+        except TimeoutError:
+            log.warning("still reading what came in meanwhile; overdue pages go out first")
+        await self.deliverer.release_dead(self._alive)
+        now = self.clock.now()
+        await self.store.run(lambda unit: self.handovers.plan(unit, now))
+        await self.watch.tick()
+        await self.inbox.resume()
+        await self.executor.recover()
+
+    async def export(self, number: int, form: str) -> tuple[str, bytes, str]:
+        """File name, bytes and MIME type of an incident's export; RefusedError where there is none."""
+        reader = LogReader(self.store, self.desk)
+        if await reader.incident(number) is None:
+            raise RefusedError(f"There is no INC-{number}; `/incident list` shows the open ones.")
+        entries = await reader.entries(number)
+        people = {name: person.display for name, person in self.settings.people.items()}
+        zone = ZoneInfo(self.settings.zone)
+        return await asyncio.to_thread(
+            export, entries, form, now=self.clock.now(), zone=zone, people=people
+        )
+
+    async def stop(self) -> None:
+        """Take nothing in any more, and end what runs; what is unfinished is found again at the next start."""
+        for platform in self.platforms.values():
+            await platform.stop()
+        await self.work.stop()
+
+
+@asynccontextmanager
+async def boot(
+    settings: Settings,
+    data: Path,
+    *,
+    platforms: Mapping[str, Platform],
+    targets: Mapping[str, Target],
+    pager: Pager,
+    clock: Clock,
+    observe: Callable[[str, events.Event, int | None], object] | None = None,
+    url: str | None = None,
+) -> AsyncIterator[Bot]:
+    """A bot on a data directory, not yet started; the log is brought to this version first."""
+    data.mkdir(parents=True, exist_ok=True)
+    url = url or database(data)
+    store.upgrade(url)
+    lock = store.BootLock(data, f"boot-{uuid.uuid4().hex[:12]}")
+    log_store = open_store(url)
+    bot = Bot(settings, log_store, platforms, targets, pager, clock, lock, observe)
+    try:
+        yield bot
+    finally:
+        await bot.stop()
+        await log_store.close()
+        lock.close()
+
+
+@asynccontextmanager
+async def living(bot: Bot) -> AsyncIterator[Bot]:
+    """The bot started and kept going: deliveries, and APScheduler ringing for what is due."""
+    await bot.start()
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    scheduler.add_job(bot.watch.tick, "interval", seconds=TICK, id="tick", **options)
+    scheduler.add_job(bot.executor.recover, "interval", seconds=60, id="recover", **options)
+    delivery = bot.work.spawn(bot.deliverer.run(), "deliver")
+    scheduler.start()
+    try:
+        yield bot
+    finally:
+        scheduler.shutdown(wait=False)
+        delivery.cancel()
+
+
+async def last_moment(url: str) -> datetime | None:
+    """When the newest event of a log happened, so that a fast demo's clock never runs backwards."""
+    log_store = open_store(url)
+    try:
+        return await log_store.read(_newest)
+    finally:
+        await log_store.close()
+
+
+def _newest(connection: Connection) -> datetime | None:
+    t = store.events
+    row = connection.execute(select(t.c.at).order_by(t.c.position.desc()).limit(1)).first()
+    return store.moment(row.at) + timedelta(microseconds=1) if row is not None else None

@@ -1,0 +1,234 @@
+"""The command line: demo, run, play, check, simulate, export, audit and db."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+
+from bot.config import ConfigError, Settings, load
+from incidents.ports import NotRecordedError, RefusedError
+
+app = typer.Typer(
+    help="Watchbell keeps the watch over incidents, in chat. New here? Start with `watchbell demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+audit = typer.Typer(help="Check that nobody changed the log.", no_args_is_help=True)
+db = typer.Typer(help="Look after the database.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+app.add_typer(db, name="db")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Configuration file; without it, the example.")
+]
+DataOption = Annotated[Path, typer.Option("--data", "-d", help="Directory of the log and the chat.")]
+DEFAULT_DATA = Path("watchbell-data")
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is one sentence on standard error."""
+    try:
+        app()
+    except (RefusedError, NotRecordedError, LookupError) as error:
+        fail(str(error), 1)
+    except OSError as error:
+        fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    """Say it on standard error and end."""
+    typer.echo(sentence, err=True)
+    raise SystemExit(code)
+
+
+def settings_of(config: Path | None, *, tokens: bool | None = None) -> Settings:
+    """The settings; a wrong configuration is one line a fault, and exit status 2."""
+    from bot.app import registry
+
+    try:
+        return load(config, os.environ, tokens=tokens, commands=registry().names())
+    except ConfigError as error:
+        for fault in error.faults:
+            typer.echo(str(fault), err=True)
+        raise SystemExit(2) from error
+
+
+def quiet(level: int = logging.WARNING) -> None:
+    """Log to standard error, warnings and worse."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+
+
+@app.command()
+def demo(
+    config: ConfigOption = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Keep the demo here; without it, a new directory.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8080,
+    speed: Annotated[float, typer.Option(help="How fast time runs; the page can change it.")] = 1,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+) -> None:
+    """Open the browser chat with sandbox services: nothing to install, no token needed."""
+    quiet()
+    from bot import serve
+
+    settings = settings_of(config, tokens=False)
+    with tempfile.TemporaryDirectory(prefix="watchbell-demo-") as fresh:
+        folder = data or Path(fresh)
+
+        def started(address: str) -> None:
+            typer.echo(f"Watchbell's demo is at {address} (Ctrl-C ends it).")
+            if browser:
+                typer.launch(address)
+
+        living = serve.demo(settings, folder, host=host, port=port, speed=speed)
+        run_until_told(living, started, port)
+
+
+def run_until_told(living: object, started: object, port: int) -> None:
+    """Serve until told to stop; a taken port is a sentence."""
+    from bot import serve
+
+    try:
+        asyncio.run(serve.until_told(started, living))  # type: ignore[arg-type]
+    except OSError as error:
+        if error.errno in (98, 48, 13):
+            fail(f"Port {port} is taken or not allowed; choose another with --port.", 1)
+        raise
+
+
+@app.command()
+def run(config: ConfigOption = None, data: DataOption = DEFAULT_DATA) -> None:
+    """Run the bot as configured, until it is told to stop."""
+    quiet(logging.INFO)
+    from bot import serve
+
+    settings = settings_of(config, tokens=True)
+    living = serve.production(settings, data)
+    run_until_told(living, lambda address: typer.echo(f"Watchbell is up; its pages are at {address}."), settings.web.port)
+
+
+@app.command()
+def play(
+    files: Annotated[list[Path], typer.Argument(help="Chat scripts; docs/rehearsals.md explains them.")],
+    config: ConfigOption = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Keep the data here; without it, a temporary directory.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line for all that the bot did.")] = False,
+) -> None:
+    """Rehearse: play chat scripts on a virtual clock. Exit 0 when every `expect` holds, else 1; 2 unreadable."""
+    quiet()
+    from bot.play import play as rehearse
+    from bot.stage import stage
+
+    settings_of(config, tokens=False)
+    code = asyncio.run(
+        rehearse(files, config=config, data=data, json=json, out=sys.stdout, err=sys.stderr, stage_factory=stage)
+    )
+    raise SystemExit(code)
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Check a configuration: one line a fault with its line number, and exit status 2."""
+    settings = settings_of(config)
+    people, services = len(settings.people), len(settings.catalogue.services)
+    typer.echo(
+        f"{settings.origin} is in order: {people} people, {services} services, "
+        f"{len(settings.policies)} policies ({', '.join(settings.policies)})."
+    )
+
+
+@app.command()
+def simulate(
+    severity: Annotated[str, typer.Argument(help="For instance critical.")],
+    when: Annotated[str, typer.Argument(help="For instance 2026-01-03T02:30:00Z; without it, now.")] = "",
+    service: Annotated[str | None, typer.Option(help="A service, whose policy is taken.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show who would be paged when, and which contact is missing."""
+    quiet()
+    from bot.simulate import simulation
+
+    settings = settings_of(config, tokens=False)
+    try:
+        at = datetime.fromisoformat(when) if when else datetime.now(UTC)
+    except ValueError:
+        fail(f"{when} is no time; write it like 2026-01-03T02:30:00Z.", 2)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    typer.echo(simulation(settings, severity, at, service))
+
+
+@app.command()
+def export(
+    number: Annotated[int, typer.Argument(help="The incident's number.")],
+    form: Annotated[str, typer.Argument(help="md, html, json, csv or zip.")] = "md",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
+    config: ConfigOption = None,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Write an incident's post-mortem, as the chat's /export does."""
+    quiet()
+    from bot.offline import export_of
+
+    settings = settings_of(config, tokens=False)
+    name, content, _mime = asyncio.run(export_of(settings, data, number, form))
+    target = output or Path(name)
+    target.write_bytes(content)
+    typer.echo(f"Wrote {target} ({len(content):,} bytes).")
+
+
+@audit.command()
+def verify(data: DataOption = DEFAULT_DATA) -> None:
+    """Compute every hash of the log again; exit status 1 where something was changed."""
+    quiet()
+    from bot.offline import verified
+
+    report = asyncio.run(verified(data))
+    for fault in report.faults:
+        typer.echo(fault, err=True)
+    if report.faults:
+        fail(f"The log does not hold: {len(report.faults)} faults.", 1)
+    typer.echo(f"The log holds: {report.events:,} events in {report.streams:,} streams.")
+
+
+@db.command("upgrade")
+def upgrade(data: DataOption = DEFAULT_DATA) -> None:
+    """Bring the database to this version's schema (`run` and `demo` do it by themselves)."""
+    from bot import store
+    from bot.app import database
+
+    data.mkdir(parents=True, exist_ok=True)
+    store.upgrade(database(data))
+    typer.echo(f"The database in {data} has this version's schema.")
+
+
+@db.command("backup")
+def backup(
+    path: Annotated[Path, typer.Argument(help="File to write; it must not exist.")], data: DataOption = DEFAULT_DATA
+) -> None:
+    """Copy the log to a file while the bot runs."""
+    from bot import store
+    from bot.app import database
+
+    store.backup(database(data), path)
+    typer.echo(f"Wrote {path}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What the command line does with a log while no bot is needed: exports and the audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from bot import store
+from bot.app import database, open_store
+from bot.config import Settings
+from bot.export import export
+from bot.logbook import Desk
+from bot.reader import LogReader
+from bot.redact import Redactor
+from incidents.ports import RefusedError
+
+
+def existing(data: Path) -> str:
+    """The URL of the log in a data directory; RefusedError where there is none."""
+    if not (data / "watchbell.db").is_file():
+        raise RefusedError(f"There is no log in {data}; name its directory with --data.")
+    return database(data)
+
+
+async def export_of(settings: Settings, data: Path, number: int, form: str) -> tuple[str, bytes, str]:
+    """File name, bytes and MIME type of an incident's export."""
+    url = existing(data)
+    store.upgrade(url)
+    desk = Desk(settings, Redactor(settings.redaction.patterns, settings.redaction.values))
+    async with open_store(url) as log:
+        reader = LogReader(log, desk)
+        incident = await reader.incident(number)
+        if incident is None:
+            raise RefusedError(f"There is no INC-{number} in {data}.")
+        entries = await reader.entries(number)
+    people = {name: person.display for name, person in settings.people.items()}
+    return export(entries, form, now=entries[-1].at, zone=ZoneInfo(settings.zone), people=people)
+
+
+async def verified(data: Path) -> store.VerifyReport:
+    """What an audit of the log found."""
+    async with open_store(existing(data)) as log:
+        return await log.verify()

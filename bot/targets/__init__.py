@@ -1,0 +1,1 @@
+"""Operations targets, one driver a file; the files `sandbox_…` belong to the sandbox."""

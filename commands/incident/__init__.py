@@ -1,0 +1,1 @@
+"""The incident commands: one file for each part of an incident's life."""
