@@ -5,6 +5,7 @@ Everything here reads plain data of any shape, so that one run finds these fault
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from bot.config_check_policies import check_policies
 from bot.config_check_rotas import check_rotas
 from bot.config_faults import Finding, KeyPath, each, each_text, mapping, quoted, texts, unknown
+from bot.config_values import seconds
 
 # (where the name stands, what it names, the section that has it, words that are allowed beside)
 _REFERENCES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -45,6 +47,17 @@ _PLANNED = {
     "targets": ("sandbox",),
     "sources": ("alertmanager",),
     "platforms": ("console", "slack", "matrix"),
+}
+# Only whole ids are anybody's; a display name can be copied.
+_ACCOUNTS = {
+    "slack": (
+        re.compile(r"[UW][A-Z0-9]{6,20}"),
+        "a member ID such as U012AB3CD, as Slack shows it in the profile",
+    ),
+    "matrix": (
+        re.compile(r"@[^:@\s]{1,200}:[\w.:\[\]-]{1,200}", re.ASCII),
+        "a whole user ID such as @alice:example.com",
+    ),
 }
 
 
@@ -112,7 +125,8 @@ def _channels(data: Any) -> Iterator[Finding]:
     for path, name in each_text(data, "services.*.channel"):
         if name.startswith("#") and name not in known:
             yield Finding(
-                path, f"{unknown('channel', name, dict.fromkeys(known))} (list it under channels.extra)"
+                path,
+                f"{unknown('channel', name, dict.fromkeys(known))} (a new one stands under channels.extra)",
             )
 
 
@@ -121,6 +135,8 @@ def _accounts(data: Any) -> Iterator[Finding]:
     taken: dict[tuple[str, str], str] = {}
     for path, account in each_text(data, "people.*.ids.*"):
         person, platform = str(path[1]), str(path[3])
+        if platform in _ACCOUNTS and not _ACCOUNTS[platform][0].fullmatch(account):
+            yield Finding(path, f"should be {_ACCOUNTS[platform][1]}")
         first = taken.setdefault((platform, account), person)
         if first != person:
             yield Finding(path, f"{first} has this {platform} account already; an account is one person's")
@@ -162,9 +178,14 @@ def _approvals(data: Any) -> Iterator[Finding]:
             ("people",),
             f"{there}, and some changes need {most} approvals; give more people `roles: [approver]`",
         )
-    environments = {environment for _, environment in each_text(data, "services.*.environment")} | {
-        "production"
-    }
+    terms = mapping(data, "approvals")
+    expires, widen = seconds(terms.get("expires", "15m")), seconds(terms.get("widen_after", "3m"))
+    if expires and widen is not None and widen >= expires:
+        key = "widen_after" if "widen_after" in terms else "expires"
+        yield Finding(("approvals", key), "the other approvers would be asked only when the request is void")
+    environments = {"production"}
+    for section in ("services", "redis", "postgres"):
+        environments |= {environment for _, environment in each_text(data, f"{section}.*.environment")}
     for path, word in each_text(data, "approvals.raises.*.environment"):
         if word not in environments:
             yield Finding(path, unknown("environment", word, sorted(environments)))

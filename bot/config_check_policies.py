@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from bot.config_faults import Finding, KeyPath, each_text, mapping, quoted, texts, unknown
-from bot.config_values import duration
+from bot.config_values import seconds
 from incidents.policy import CLOCK_LABELS
 
 TEAM = "team"
@@ -25,6 +25,7 @@ def check_policies(data: Any) -> Iterator[Finding]:
             here = (*path, "severities", level)
             yield from _clocks(here, mapping(severity))
             yield from _steps(here, mapping(severity), texts(fields.get("executives")))
+            yield from _unanswered(here, mapping(severity), texts(fields.get("executives")))
     yield from _labels(data)
 
 
@@ -67,19 +68,12 @@ def _clocks(path: KeyPath, severity: dict[str, Any]) -> Iterator[Finding]:
     statuses = [
         name for name in CLOCK_LABELS if name in clocks and name != "updated"
     ]  # that one is no status
-    known = [(name, _seconds(clocks[name])) for name in statuses]
-    timed = [(name, seconds) for name, seconds in known if seconds is not None]
+    known = [(name, seconds(clocks[name])) for name in statuses]
+    timed = [(name, limit) for name, limit in known if limit is not None]
     for (first, before), (second, after) in pairwise(timed):
         if before > after:
-            message = f"{second} is due before {first}, which it satisfies; swap the two"
+            message = f"is due before {first}, although it comes after it"
             yield Finding((*path, "clocks", second), message)
-
-
-def _seconds(value: object) -> int | None:
-    try:
-        return duration(value)
-    except ValueError:
-        return None
 
 
 def _steps(path: KeyPath, severity: dict[str, Any], executives: list[str]) -> Iterator[Finding]:
@@ -109,6 +103,12 @@ def _steps(path: KeyPath, severity: dict[str, Any], executives: list[str]) -> It
             yield Finding((*here, "to"), "a message mentions nobody, so it goes `to: team`")
         if isinstance(to, str) and to in executives and step.get("major") is not True:
             yield Finding((*here, "to"), f"{to} is paged only in a major outage; add `major: true`")
+
+
+def _unanswered(path: KeyPath, severity: dict[str, Any], executives: list[str]) -> Iterator[Finding]:
+    for number, rung in enumerate(texts(mapping(severity, "unanswered").get("page"))):
+        if rung in executives:
+            yield Finding((*path, "unanswered", "page", number), f"{rung} is paged only in a major outage")
 
 
 def _labels(data: Any) -> Iterator[Finding]:

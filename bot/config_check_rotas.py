@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-from bot.config_faults import Finding, KeyPath, each_text, mapping, quoted, texts
+from bot.config_faults import Finding, KeyPath, each_text, mapping, quoted
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)  # turns are counted from the start
 _SHORTEST = timedelta(hours=1)
@@ -22,10 +22,15 @@ def check_rotas(data: Any) -> Iterator[Finding]:
         yield from _rota(("rotas", name), mapping(rota))
     for name, rung in mapping(data, "rungs").items():
         fields = mapping(rung)
+        if rung is not None and not isinstance(rung, dict):
+            continue
         if "rota" in fields and "people" in fields:
             yield Finding(("rungs", name), "has a rota and people; a rung is one of the two")
         elif "rota" not in fields and "people" not in fields:
-            yield Finding(("rungs", name), "has nobody: give it `rota:` or `people:`")
+            yield Finding(
+                ("rungs", name),
+                "has nobody: give it `rota:` or `people:` (`people: []` leaves it empty on purpose)",
+            )
     yield from _responders(data)
 
 
@@ -89,5 +94,6 @@ def _responders(data: Any) -> Iterator[Finding]:
         *each_text(data, "fallback"),
     ]
     for path, person in paged:
-        if person in people and "responder" not in texts(mapping(people[person]).get("roles")):
+        roles = mapping(people.get(person)).get("roles", [])
+        if person in people and isinstance(roles, list) and "responder" not in roles:
             yield Finding(path, f"{person} would be paged but is no responder, so could not acknowledge")

@@ -13,7 +13,7 @@ from bot.config_faults import Fault, Finding, KeyPath, leaves
 
 # Keys whose value is a secret whatever it looks like, and texts that are one wherever they stand.
 _SECRET_KEY = re.compile(
-    r"(?:.*_)?(?:token|password|passwd|secret|api_?key|access_key|private_key|signing_key|credentials?)"
+    r"(?:[a-z0-9]+_){0,9}(?:token|password|passwd|secret|api_?key|access_key|private_key|signing_key|credentials?)"
 )
 _SECRET_TEXT = re.compile(
     r"xox[abeoprs]-[\w-]{8,}|xapp-[\w-]{8,}|hooks\.slack\.com/services/\w"  # Slack
@@ -33,17 +33,16 @@ def check_secrets(data: Any) -> Iterator[Finding]:
     for path, value in leaves(data):
         if path[:2] == ("redaction", "patterns") or isinstance(value, bool) or value in (None, ""):
             continue
-        key = _key(path)
-        plain = key.casefold().replace("-", "_")
-        if _SECRET_KEY.fullmatch(plain) or (isinstance(value, str) and _looks_secret(value)):
-            name = plain.removesuffix(_ENV) + _ENV
-            yield Finding(
-                path,
-                f"looks like a secret; take it out of the file (and renew it), put it into an environment "
-                f"variable and write `{name}: NAME_OF_THE_VARIABLE`"
-                if re.fullmatch(r"[a-z0-9_]{1,40}", name)
-                else "looks like a secret; take it out of the file, and renew it",
-            )
+        key = _key(path).casefold().replace("-", "_")
+        looks = isinstance(value, str) and _looks_secret(value)
+        if _SECRET_KEY.fullmatch(key):
+            advice = f"put it into an environment variable and write `{key}_env: NAME_OF_THE_VARIABLE`"
+            yield Finding(path, f"is a secret, which has no place in this file; {advice}")
+        elif looks and key.endswith(_ENV):
+            advice = "write the name of the environment variable that holds it"
+            yield Finding(path, f"looks like the secret itself; {advice}, and renew the secret")
+        elif looks:
+            yield Finding(path, "looks like a secret; take it out of the file, and renew it")
 
 
 def _looks_secret(text: str) -> bool:
@@ -90,7 +89,8 @@ def known_values(data: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret of the environment that the file names, the longest first: none survives in part."""
     names = [n for path, n in leaves(data) if _key(path).endswith(_ENV) and isinstance(n, str)]
     values = {found.get_secret_value() for name in names if (found := secret(name, environ))}
-    return tuple(sorted(values, key=lambda value: (-len(value), value)))
+    # Anything shorter would be cut out of ordinary words.
+    return tuple(sorted((v for v in values if len(v) >= 4), key=lambda value: (-len(value), value)))
 
 
 def _key(path: KeyPath) -> str:

@@ -71,7 +71,7 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """What follows an unknown word: the nearest known one, or all where they are few, or nothing."""
-    names = {_folded(name): name for name in known}
+    names = {_folded(name): name for name in known if name}
     if len(word) <= _LONGEST_WORD:
         near = get_close_matches(_folded(word), names, n=1, cutoff=0.7)
         if near:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bot.config_faults import Finding, KeyPath, dotted, meant, quoted
@@ -107,12 +108,12 @@ def model_at(path: KeyPath) -> type[BaseModel] | None:
     return None if among else model
 
 
-def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every setting of the file, as the manual writes it: `people.NAME.contacts[].kind`."""
     for name, field in model.model_fields.items():
         form, inner = _form(field.annotation)
         if inner is None:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", field
         else:
             yield from settings(inner, f"{prefix}{name}{form}.")
 

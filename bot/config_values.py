@@ -21,10 +21,18 @@ def duration(value: object, least: int = 1) -> int:
     parts = re.findall(r"([0-9]{1,9})([smhd])", value) if isinstance(value, str) else []
     if not parts or value != "".join(amount + unit for amount, unit in parts):
         raise ValueError("should be a duration such as 90s, 15m, 4h or 1d")
-    seconds = sum(int(amount) * _UNITS[unit] for amount, unit in parts)
-    if not least <= seconds <= _LONGEST:
-        raise ValueError(f"should be at least {least}s" if seconds < least else "should be at most 366d")
-    return seconds
+    found = sum(int(amount) * _UNITS[unit] for amount, unit in parts)
+    if not least <= found <= _LONGEST:
+        raise ValueError(f"should be at least {least}s" if found < least else "should be at most 366d")
+    return found
+
+
+def seconds(value: object) -> int | None:
+    """As `duration`, None for what is none."""
+    try:
+        return duration(value, least=0)
+    except ValueError:
+        return None
 
 
 def _delay(value: object) -> int:

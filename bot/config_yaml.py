@@ -85,6 +85,10 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> UnreadableError:
     return UnreadableError(line, why)
 
 
+def _too_deep(event: Any) -> UnreadableError:
+    return UnreadableError(event.start_mark.line + 1, f"this is nested more than {DEEPEST} levels deep")
+
+
 class _Composer:
     """Builds data from YAML's events and keeps the line of everything."""
 
@@ -110,9 +114,7 @@ class _Composer:
 
     def _node(self, event: Any, path: KeyPath) -> Any:
         if len(path) > DEEPEST:
-            raise UnreadableError(
-                event.start_mark.line + 1, f"this is nested more than {DEEPEST} levels deep"
-            )
+            raise _too_deep(event)
         if isinstance(event, yaml.AliasEvent):
             self._fault(path, event, "aliases (*name) are not read; write it out")
             return None
@@ -137,7 +139,7 @@ class _Composer:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, path)
             if key is None or key in found:
-                _Composer(self._events)._node(next(self._events), path)  # read over the value
+                self._skip(next(self._events))
                 continue
             self.lines[(*path, key)] = event.start_mark.line + 1
             found[key] = self._node(next(self._events), (*path, key))
@@ -151,9 +153,19 @@ class _Composer:
                 self._fault((*path, event.value), event, f"this key is here twice, first in line {first}")
             return str(event.value)
         self._fault(path, event, "a key has to be a plain word")
-        if not isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
-            _Composer(self._events)._node(event, path)
+        self._skip(event)
         return None
+
+    def _skip(self, event: Any) -> None:
+        """Read over a node."""
+        depth = 0
+        while True:
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise _too_deep(event)
+            if depth == 0:
+                return
+            event = next(self._events)
 
 
 def _scalar(text: str) -> Any:

@@ -101,7 +101,7 @@ class Deliverer:
         dead = [row.claimed_by for row in rows if row.claimed_by and not alive(row.claimed_by)]
         if dead:
             void = t.update().where(t.c.sent_at.is_(None), t.c.claimed_by.in_(dead)).values(claimed_until=None)
-            await self._store.run(lambda unit: unit.execute(void) and None)
+            await self._store.run(lambda unit: unit.execute(void).rowcount)
 
     def touch(self, ref: str) -> None:
         """Have the card `ref` edited soon, without a row: progress is not worth one."""
@@ -410,7 +410,7 @@ class Deliverer:
             t = store.outbox
             back = t.update().where(t.c.id.in_([row.id for row in rows]))
             changed = back.values(claimed_until=None, attempts=t.c.attempts - 1)
-            await self._store.run(lambda u: u.execute(changed) and None)
+            await self._store.run(lambda u: u.execute(changed).rowcount)
 
     async def _failed(self, row: Row[Any], error: Exception) -> bool:
         """Note a failure; True where the row is tried again, and its channel waits for that."""

@@ -16,7 +16,7 @@ from bot.deliver import Deliverer
 from bot.logbook import Desk, Logbook, fingerprint
 from bot.votes import meaning
 from bot.work import Work
-from commands.actions import Ops, Outcome, Plan, TargetError, Undo
+from commands.actions import Ops, Outcome, Plan, Progress, TargetError, Undo
 from commands.case import Reply
 from commands.dispatch import Asked, Place, drift, freeze
 from incidents import approvals
@@ -242,7 +242,7 @@ class Executor:
             outcome = Outcome("unknown", _told(error))
         await self._end(number, plan, outcome)
 
-    def _progress(self, number: int) -> Callable[[int, int, str], object]:
+    def _progress(self, number: int) -> Progress:
         async def report(done: int, total: int, what: str) -> None:
             self._deliverer.progress[number] = (done, total, what)
             self._deliverer.touch(f"action:{number}")
@@ -322,7 +322,8 @@ class Executor:
     async def _count(self, action: Action) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Whose votes hold right now, and whose do not: role, account, channel, and reactions read again."""
         shown = await self._reactions(action)
-        counted, lost = [], []
+        counted: list[str] = []
+        lost: list[str] = []
         for person in action.approvals:
             held = False
             for means, choice in action.votes[person].items():

@@ -17,6 +17,7 @@ from bot.chat import Say
 from bot.config import Settings
 from bot.facts import Contacted
 from bot.redact import Redactor
+from bot.scrub import scrub
 from incidents import approvals, due, oncall
 from incidents import events as e
 from incidents.approvals import Action
@@ -163,15 +164,22 @@ class Logbook:
             return None
         return rows[0].position, rows[0].author, str(orjson.loads(rows[0].body).get("text", ""))
 
+    def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
+        """Erase what a message said; the positions that were erased. The caller records MessageScrubbed."""
+        number = self.unit.rows(
+            select(store.bindings.c.value).where(store.bindings.c.name == f"channel:{channel}")
+        )
+        return scrub(self.unit, int(number[0].value), message_id) if number else ()
+
     # -- writing ----------------------------------------------------------------------------------
 
     def record(self, stream: str, *events: e.Event) -> None:
         """Append events; what follows from them is written by `finish`, in the same commit."""
         for event in events:
             before = self.unit.state(stream)
-            [recorded] = self.unit.append(stream, event)
+            [position] = self.unit.append(stream, event)
             after = self.unit.state(stream)
-            self._happened.append(Happened(stream, event, before, after, recorded.position))
+            self._happened.append(Happened(stream, event, before, after, position))
             self._also(stream, event, after)
 
     def _also(self, stream: str, event: e.Event, after: Any) -> None:
@@ -237,8 +245,8 @@ class Logbook:
         self._announce()
         self._outbox()
         if self._happened:
-            happened = tuple(self._happened)
-            self.unit.after_commit(lambda: self._committed(happened))
+            committed = tuple(self._happened)
+            self.unit.after_commit(lambda: self._committed(committed))
 
     def _index(self, stream: str, before: Any, after: Any) -> None:
         when = self._next_due(stream, after)

@@ -231,6 +231,10 @@ def _listed(words: Iterable[str]) -> str:
     return wording.listed(str(word) for word in words)
 
 
+def _by_comma(words: Iterable[str]) -> str:
+    return ", ".join(str(word) for word in words)
+
+
 _FILTERS = {
     "mention": _mention,
     "who": _who,
@@ -246,4 +250,5 @@ _FILTERS = {
     "stop": _stop,
     "capital": _first,
     "listed": _listed,
+    "listed_by_comma": _by_comma,
 }

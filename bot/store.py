@@ -143,7 +143,8 @@ class Store:
 
     async def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
-        await asyncio.to_thread(self._writer.close)
+        self._writer.close()
+        await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._readers.shutdown)
         for engine in self._engines:
             engine.dispose()

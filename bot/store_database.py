@@ -40,6 +40,7 @@ def _open_sqlite(url: str, patience: float, writes: bool) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # what is scrubbed leaves the file
         connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
         if not writes:
             connection.execute("PRAGMA query_only = ON")
 

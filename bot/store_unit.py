@@ -31,7 +31,7 @@ Decode = Callable[[str, datetime, str, dict[str, Any]], Any]
 Fold = Callable[[Any, Any], Any]
 
 ROWS = 128  # inserted by one statement, at most
-RECENT = 50_000  # event ids remembered, so that a repeated one costs no SQL
+RECENT = 25_000  # event ids remembered, at least, so that a repeated one costs no SQL
 
 
 class DuplicateError(Exception):
@@ -140,7 +140,8 @@ class Memory:
 
     def __init__(self, limit: int) -> None:
         self.streams: OrderedDict[str, Entry] = OrderedDict()
-        self.recent: dict[str, None] = {}
+        self.recent: set[str] = set()
+        self._older: set[str] = set()
         self.position = 0
         self._limit = limit
 
@@ -149,12 +150,22 @@ class Memory:
         for stream in streams:
             self.streams.pop(stream, None)
 
+    def forget_all(self) -> None:
+        """Drop everything."""
+        self.streams.clear()
+        self.recent.clear()
+        self._older.clear()
+
+    def knows(self, event_id: str) -> bool:
+        """Whether the id came in lately; no says nothing about ids of long ago or of other processes."""
+        return event_id in self.recent or event_id in self._older
+
     def committed(self, position: int, event_ids: Iterable[str]) -> None:
         """Note what a commit made true, and drop what was used longest ago."""
         self.position = position
-        self.recent.update(dict.fromkeys(event_ids))
-        while len(self.recent) > RECENT:
-            del self.recent[next(iter(self.recent))]
+        self.recent.update(event_ids)
+        if len(self.recent) > RECENT:
+            self._older, self.recent = self.recent, set()
         while len(self.streams) > self._limit:
             self.streams.popitem(last=False)
 
@@ -185,8 +196,7 @@ class Transaction:
         memory = self.memory
         top: int = self.execute("SELECT coalesce(max(position), 0) FROM events").scalar_one()
         if top < memory.position:  # an older copy was put in place
-            memory.streams.clear()
-            memory.recent.clear()
+            memory.forget_all()
         elif top > memory.position and memory.streams:
             query = f"SELECT DISTINCT stream, kind FROM events WHERE position > {memory.position}"
             news = self.execute(query).all()
@@ -293,7 +303,7 @@ class Unit:
     def once(self, event_id: str, **columns: Any) -> None:
         """Put the id into the inbox; one that came in before makes `Store.run` raise DuplicateError."""
         transaction = self._transaction
-        if event_id in transaction.event_ids or event_id in transaction.memory.recent:
+        if event_id in transaction.event_ids or transaction.memory.knows(event_id):
             raise DuplicateError(event_id)
         self.insert(inbox, event_id=event_id, **columns)
         transaction.event_ids[event_id] = None

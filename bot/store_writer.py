@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -54,7 +55,9 @@ class Writer:
         self._statements = statements(engine.dialect)
         self._memory = Memory(remembered)
         self._connection: Connection | None = None
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        self._queue: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
+        self._waiting: deque[Job] = deque()
         self._open: set[Job] = set()
         self._closed = False
         self._thread = threading.Thread(target=self._live, name="store-writer", daemon=True)
@@ -66,18 +69,34 @@ class Writer:
         return len(self._open)
 
     def submit(self, work: Work, future: asyncio.Future[Any]) -> None:
-        """Have the unit run; its outcome goes to the future, in the future's loop."""
+        """Have the unit run; its outcome goes to the future, in the future's loop.
+
+        What is submitted in one turn of a loop is handed over together at its end: waking the thread
+        for each would have the two fight over the interpreter lock.
+        """
         if self._closed:
             raise NotRecordedError("the log cannot be written: the store is closed")
-        job = Job(work, future)
+        job, loop = Job(work, future), future.get_loop()
         self._open.add(job)
-        self._queue.put(job)
+        if loop not in self._gathered:
+            self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        self._gathered[loop].append(job)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        if jobs := self._gathered.pop(loop, None):
+            self._queue.put(jobs)
 
     def close(self) -> None:
-        """Finish what waits, then end the thread; blocks until it has ended."""
+        """Take nothing more, finish what waits, then end; `join` says when."""
         if not self._closed:
             self._closed = True
-            self._queue.put(None)
+            for loop in list(self._gathered):
+                self._hand_over(loop)
+            self._queue.put([])
+
+    def join(self) -> None:
+        """Block until the thread has ended."""
         self._thread.join()
 
     def _live(self) -> None:
@@ -86,7 +105,7 @@ class Writer:
                 self._settle(jobs)
             except BaseException as error:  # noqa: BLE001 - the thread has to outlive whatever work does
                 self._disconnect()
-                self._memory.streams.clear()
+                self._memory.forget_all()
                 for job in jobs:
                     job.error = error
             self._deliver(jobs)
@@ -94,17 +113,15 @@ class Writer:
 
     def _take(self) -> list[Job]:
         """Whatever waits, up to a batch; blocks for the first, and is empty only when the store closes."""
-        job = self._queue.get()
-        jobs = []
-        with suppress(queue.Empty):
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == BATCH:
-                    return jobs
-                job = self._queue.get_nowait()
-            if jobs:
-                self._queue.put(None)  # the last batch comes before the end
-        return jobs
+        if not self._waiting:
+            self._waiting.extend(self._queue.get())
+        while len(self._waiting) < BATCH and not self._queue.empty():
+            more = self._queue.get_nowait()
+            self._waiting.extend(more)
+            if not more:  # the end, once what waits is done
+                self._queue.put([])
+                break
+        return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
     def _settle(self, jobs: list[Job]) -> None:
         """Commit the units in their order, in as few transactions as their failures allow."""

@@ -20,6 +20,7 @@ LONGEST = 10_000  # characters of one command
 _START = re.compile(r"/{1,2}(?=[^\W\d_])|!(?=[^\W\d_])")
 _FIRST = re.compile(r"[\w-]+(?!\S)")
 _FAMILY = "incident"
+_HELP = " help lists the commands."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,10 @@ def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedEr
     if family:
         members = {name.partition(" ")[2]: name for name in family}
         hint = nearest(second, members).replace("mean ", f"mean {first} ")
-        return RefusedError(f"There is no command {shown(f'{first} {second}')}.{hint or ' help lists the commands.'}")
+        return RefusedError(f"There is no command {shown(f'{first} {second}')}.{hint or _HELP}")
     short = [name.removeprefix(f"{_FAMILY} ") for name in known]
     hint = nearest(first, [*known, *short], 3)
-    return RefusedError(f"There is no command {shown(first)}.{hint or ' help lists the commands.'}")
+    return RefusedError(f"There is no command {shown(first)}.{hint or _HELP}")
 
 
 def _just_text(command: Command, argument: Argument, rest: str) -> Parsed:

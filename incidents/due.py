@@ -49,16 +49,17 @@ def timers(incident: Incident, policy: Policy) -> Iterator[Timer]:
         return
     for item in incident.items:
         if item.due is not None and not item.done:
-            at = item.chased_at + DAY if item.chased_at else item.due
-            yield Timer(at, 6, "item", str(item.number))
+            chase = item.chased_at + DAY if item.chased_at else item.due
+            yield Timer(chase, 6, "item", str(item.number))
     severity = policy.severity(incident.severity)
     if not incident.open or severity is None:
         return
-    for clock, at in incident.clocks.items():
+    for clock, passes in incident.clocks.items():
         if clock not in incident.missed and not incident.met(clock):
-            yield Timer(at, 0, "clock", clock)
+            yield Timer(passes, 0, "clock", clock)
     yield from _steps(incident, policy, severity)
-    repeat = min((at for page in incident.pages if (at := _repeat_at(page, policy))), default=None)
+    repeats = (_repeat_at(page, policy) for page in incident.pages)
+    repeat = min((at for at in repeats if at is not None), default=None)
     if repeat is not None and incident.acknowledged_at is None:
         yield Timer(repeat, 3, "repeat")
     reminder = next_reminder(incident, severity)
@@ -136,10 +137,12 @@ def _step(
 ) -> e.EscalationDue:
     step = next(step for key, step in severity.keyed_steps() if key == timer.key)
     late = step.clock if step.when == "late" and step.after == 0 else ""
+    people: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     if step.to == TEAM:
-        rung, people, skipped = TEAM, (), ()
+        rung = TEAM
     elif step.if_not_yet and set(roster.people(step.to, now)) & set(incident.paged):
-        rung, people, skipped = step.to, (), ()
+        rung = step.to
     else:
         rung, people, skipped = choose(incident, policy, roster, step.to, now, page=step.do == "page")
     return e.EscalationDue(

@@ -517,17 +517,18 @@ class CommandRefused(Event):
 
 def kinds() -> Iterator[type[Event]]:
     """Every event class, in the order of this file."""
-    yield from Event.__subclasses__()
+    # slots=True makes each class anew, and the first one may still be in memory.
+    yield from (cls for cls in Event.__subclasses__() if globals().get(cls.__name__) is cls)
 
 
 def encode(event: Event) -> tuple[str, datetime, str, dict[str, Any]]:
     """Kind, time, actor and a body of plain JSON values."""
-    kind = type(event)
+    kind = type(event).__name__
     body = {}
     for name, plain in _writers(kind):
         value = getattr(event, name)
         body[name] = plain(value) if plain is not None and value is not None else value
-    return kind.__name__, event.at, event.actor, body
+    return kind, event.at, event.actor, body
 
 
 def decode(kind: str, at: datetime, actor: str, body: Mapping[str, Any]) -> Event:
@@ -535,7 +536,7 @@ def decode(kind: str, at: datetime, actor: str, body: Mapping[str, Any]) -> Even
     cls = _classes()[kind]
     values = {
         name: read(body[name]) if read is not None and body[name] is not None else body[name]
-        for name, read in _readers(cls)
+        for name, read in _readers(kind)
         if name in body
     }
     return cls(at=at, actor=actor, **values)
@@ -559,14 +560,14 @@ def _times_in(value: Mapping[str, str]) -> dict[str, datetime]:
 
 
 @cache
-def _writers(cls: type[Event]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    return tuple((name, _converter(hint, _time_out, _times_out, list)) for name, hint in _body_fields(cls))
+def _writers(kind: str) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    return tuple((name, _converter(hint, _time_out, _times_out, list)) for name, hint in _body_fields(_classes()[kind]))
 
 
 @cache
-def _readers(cls: type[Event]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+def _readers(kind: str) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     return tuple(
-        (name, _converter(hint, datetime.fromisoformat, _times_in, tuple)) for name, hint in _body_fields(cls)
+        (name, _converter(hint, datetime.fromisoformat, _times_in, tuple)) for name, hint in _body_fields(_classes()[kind])
     )
 
 

@@ -120,6 +120,10 @@ class Console(ConsolePeople):
         self._tell("upload", message, text=(content.plain + named).strip())
         return message.id
 
+    async def channel_id(self, name: str) -> str | None:
+        """The id of the channel that is called so now, or None."""
+        return self.channel_named(name)
+
     async def direct(self, user: str) -> str:
         """The channel of direct messages with a person."""
         if user not in self.people:

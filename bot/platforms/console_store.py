@@ -171,8 +171,8 @@ class ConsoleStore:
             yield
             return
         self._open = True
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except BaseException:

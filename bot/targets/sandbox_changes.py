@@ -11,7 +11,7 @@ from bot.targets.sandbox_world import World
 from commands.actions import Answer, Outcome, Plan, Progress, TargetError
 from incidents.ports import RefusedError
 
-SLOW = 90.0  # seconds that a slow system takes to answer
+_SLOW = 90.0  # seconds that a slow system takes to answer
 
 
 class SandboxTarget:
@@ -46,7 +46,7 @@ class SandboxTarget:
         raise RefusedError(f"{self.speaks} knows no {verb}.")
 
     def trouble(self, args: Mapping[str, Any]) -> str:
-        """What ails the way to what these arguments name: nothing, or down, slow, error, drop."""
+        """What ails the way to what these arguments name: nothing, or down, slow [seconds], error, drop."""
         raise NotImplementedError
 
     # -- the Target port --------------------------------------------------------------------------
@@ -72,8 +72,7 @@ class SandboxTarget:
             self.apply(plan, state)
         if trouble == "drop":
             return Outcome("unknown", f"the connection broke after the request was sent. {self.shows(plan)}")
-        if trouble == "slow":
-            await self.world.clock.sleep(SLOW)
+        await self._wait(trouble)
         return await self.finish(plan, key, progress)
 
     async def follow(self, plan: Plan, *, key: str, progress: Progress) -> Outcome | None:
@@ -101,10 +100,13 @@ class SandboxTarget:
 
     async def _reach(self, args: Mapping[str, Any]) -> None:
         trouble = self.trouble(args)
-        if trouble == "slow":
-            await self.world.clock.sleep(SLOW)
-            trouble = self.trouble(args)
-        self._refuse(trouble)
+        await self._wait(trouble)
+        self._refuse(self.trouble(args))
+
+    async def _wait(self, trouble: str) -> None:
+        slow, _, seconds = trouble.partition(" ")
+        if slow == "slow":
+            await self.world.clock.sleep(float(seconds or _SLOW))
 
     def _refuse(self, trouble: str) -> None:
         if trouble == "error":

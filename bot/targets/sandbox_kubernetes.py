@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.targets import sandbox_kubernetes_reads as reads
 from bot.targets import sandbox_pods as pods
 from bot.targets.sandbox_changes import SandboxTarget, done, undo
-from bot.targets.sandbox_state import Deployment, Revision, State
+from bot.targets.sandbox_state import Deployment, State
 from commands.actions import Answer, Outcome, Plan, Progress, TargetError
 from commands.catalogue import Service
 from commands.values import find_service, nearest, shown
@@ -27,7 +27,7 @@ class SandboxKubernetes(SandboxTarget):
 
     def planned(self, verb: str, args: Mapping[str, Any]) -> Plan:
         """The plan of one of the five changes; RefusedError where it cannot be."""
-        makers = {
+        makers: dict[str, Callable[..., Plan]] = {
             "scale": self._scale,
             "restart": self._restart,
             "rollback": self._rollback,
@@ -58,7 +58,7 @@ class SandboxKubernetes(SandboxTarget):
             after={"replicas": replicas},
             effect="change" if replicas else "danger",
             undo=back,
-            notes=(f"0 stops {name} for everybody",) if not replicas else (),
+            notes=() if replicas else (f"0 stops {name} for everybody",),
             done=f"{name} runs {replicas} replica{'s' if replicas != 1 else ''}",
         )
 
@@ -93,7 +93,9 @@ class SandboxKubernetes(SandboxTarget):
             summary=f"rollback {name} {_tag(deployment.image)} → {_tag(image)} (revision {now} → {wanted})",
             args={"revision": wanted},
             after={"image": image},
-            undo=undo("rollback", f"{name} {now}", _tag(deployment.image), {"service": name, "revision": now}),
+            undo=undo(
+                "rollback", f"{name} {now}", _tag(deployment.image), {"service": name, "revision": now}
+            ),
             done=f"{name} runs {_tag(image)} again",
         )
 
@@ -122,15 +124,21 @@ class SandboxKubernetes(SandboxTarget):
         name, toggle = service.name, service.toggles.get(key)
         if toggle is None:
             there = ", ".join(sorted(service.toggles)) or "none"
-            raise RefusedError(f"{name} has no toggle {key}.{nearest(key, service.toggles) or f' It has: {there}.'}")
+            raise RefusedError(
+                f"{name} has no toggle {key}.{nearest(key, service.toggles) or f' It has: {there}.'}"
+            )
         now = deployment.env.get(key, toggle.normal)
         if now == new:
             raise RefusedError(f"{name} has {key}={now} already.")
         if _kind(new) != _kind(toggle.normal):
-            raise RefusedError(f"{key} takes a value like {toggle.normal} or {toggle.relief}; {shown(new)} is none.")
+            raise RefusedError(
+                f"{key} takes a value like {toggle.normal} or {toggle.relief}; {shown(new)} is none."
+            )
         expected = expect if expect is not None else toggle.relief if new == toggle.normal else toggle.normal
         if now != expected:
-            raise RefusedError(f"{name} has {key}={now}, not {expected}; say expect={now} if you mean to change that.")
+            raise RefusedError(
+                f"{name} has {key}={now}, not {expected}; say expect={now} if you mean to change that."
+            )
         back = {"service": name, "key": key, "new": now, "expect": new}
         return self._plan(
             service,
@@ -193,7 +201,7 @@ class SandboxKubernetes(SandboxTarget):
                 pods.scale(deployment, args["replicas"], now)
                 return
             case "rollback":
-                _go_back(deployment, args["revision"], now)
+                pods.go_back(deployment, args["revision"], now)
             case "maintenance":
                 deployment.config[_MODE] = str(plan.after[_MODE])
             case "toggle":
@@ -250,10 +258,11 @@ class SandboxKubernetes(SandboxTarget):
 
 
 def _tag(image: str) -> str:
-    return image.rpartition("/")[2]
+    return image.rpartition(":")[2]
 
 
 def _kind(value: str) -> str:
+    folded = value.casefold()
     folded = value.casefold()
     return "bool" if folded in ("true", "false") else "number" if _is_number(folded) else "text"
 
@@ -263,27 +272,20 @@ def _is_number(text: str) -> bool:
     return text.isascii() and whole.isdigit() and (fraction.isdigit() or "." not in text)
 
 
-def _go_back(deployment: Deployment, revision: int, now: int) -> None:
-    """As Kubernetes does it: the old revision gets the next number, and the one that ran keeps its own."""
-    old = next(r for r in deployment.history if r.number == revision)
-    number = max(r.number for r in deployment.history) + 1
-    deployment.history = [r for r in deployment.history if r is not old]
-    deployment.history.append(Revision(number, old.image, now, f"rollback to revision {revision}"))
-    deployment.revision, deployment.image = number, old.image
-    if deployment.pods == "crashloop":  # what ailed was in the image
-        deployment.pods = "ok"
-
-
 def _progress(plan: Plan, deployment: Deployment, now: int) -> tuple[int, int, str]:
     if plan.verb != "scale":
         return pods.rolled(deployment, now), deployment.replicas, "ready"
     before, wanted = plan.before["replicas"], plan.after["replicas"]
     if wanted >= before:
         return min(wanted, len(pods.ready(deployment, now))), wanted, "ready"
-    return min(before - wanted, max(0, before - len(pods.present(deployment, now)))), before - wanted, "stopped"
+    return (
+        min(before - wanted, max(0, before - len(pods.present(deployment, now)))),
+        before - wanted,
+        "stopped",
+    )
 
 
 def _unfinished(deployment: Deployment, now: int) -> str:
     count = len(pods.ready(deployment, now))
-    why = {"crashloop": "; the pods are in CrashLoopBackOff"}.get(deployment.pods, "")
+    why = "; the pods are in CrashLoopBackOff" if deployment.pods == "crashloop" else ""
     return f"{count} of {deployment.replicas} ready after 30 s{why}"

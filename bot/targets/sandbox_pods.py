@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.targets.sandbox_state import MINUTE, Deployment, Pod, Report, new_pod
+from bot.targets.sandbox_state import MINUTE, Deployment, Pod, Report, Revision, new_pod
 
 WITHIN = 30_000  # milliseconds in which a change ends, well or not
 _LONGEST, _EACH = 28_000, 4_000
@@ -74,6 +74,17 @@ def roll(deployment: Deployment, now: int, why: str) -> None:
 def rolled(deployment: Deployment, now: int) -> int:
     """How many ready pods are of the newest generation."""
     return sum(p.generation == deployment.generation for p in ready(deployment, now))
+
+
+def go_back(deployment: Deployment, revision: int, now: int) -> None:
+    """As Kubernetes does it: the old revision gets the next number, and the one that ran keeps its own."""
+    old = next(r for r in deployment.history if r.number == revision)
+    number = max(r.number for r in deployment.history) + 1
+    deployment.history = [r for r in deployment.history if r is not old]
+    deployment.history.append(Revision(number, old.image, now, f"rollback to revision {revision}"))
+    deployment.revision, deployment.image = number, old.image
+    if deployment.pods == "crashloop":  # what ailed was in the image
+        deployment.pods = "ok"
 
 
 def report(deployment: Deployment, now: int, reason: str, message: str, *, kind: str = "Normal") -> None:

@@ -83,7 +83,7 @@ class Deployment:
     generation: int = 1
     serial: int = 0
     pods: str = "ok"
-    trouble: str = ""  # or down, slow, error, drop
+    trouble: str = ""  # or down, slow [seconds], error, drop
     reports: list[Report] = field(default_factory=list)
 
 
@@ -205,7 +205,7 @@ def new_pod(deployment: Deployment, *, born: int, ready_at: int) -> Pod:
     deployment.serial += 1
     template = letters(digest(deployment.uid, deployment.image, deployment.generation))
     own = letters(digest(deployment.uid, "pod", deployment.serial))
-    node = NODES[deployment.serial % len(NODES)]
+    node = NODES[digest(deployment.uid, "node", deployment.serial) % len(NODES)]
     return Pod(f"{deployment.name}-{template}-{own}", deployment.generation, born, ready_at, node)
 
 

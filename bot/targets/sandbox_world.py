@@ -28,21 +28,23 @@ class World:
     a killed process loses nothing, and two processes see one world.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        clock: Clock,
-        catalogue: Catalogue,
-        *,
-        replicas: Mapping[str, int] | None = None,
-    ) -> None:
+    def __init__(self, path: Path | None, clock: Clock) -> None:
         self.clock = clock
-        self.catalogue = catalogue
+        self.catalogue = Catalogue()
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._state = State(started=self.now())
-        with self._held():
-            complete(self._state, catalogue, replicas or {})
+        self._refresh()
+
+    def populate(self, catalogue: Catalogue, replicas: Mapping[str, int] | None = None) -> None:
+        """Let there be what the catalogue names; what is there already stays as it is."""
+        self.catalogue = catalogue
+        wanted = {s.name for s in catalogue.services.values() if s.runtime != "none"}
+        if wanted - set(self.state.deployments) or set(catalogue.redis or ("redis",)) - set(
+            self.state.caches
+        ):
+            with self._held() as state:
+                complete(state, catalogue, replicas or {})
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -101,9 +103,9 @@ class World:
     def set(self, name: str, **knobs: Any) -> None:
         """Move a service or a Redis from outside; ValueError with a sentence where that makes no sense.
 
-        Both take `down`, `slow`, `error`, `drop` (True or False) and `up=True`. Services take `replicas`,
-        `pods` (ok, crashloop, oomkilled), `image`, `recreated=True` and their variables by name; a Redis
-        takes `memory` (percent used), `maxmemory` (bytes) and `policy`.
+        Both take `down`, `error`, `drop` (True or False), `slow` (True, or seconds) and `up=True`. Services
+        take `replicas`, `pods` (ok, crashloop, oomkilled), `image`, `recreated=True` and their variables by
+        name; a Redis takes `memory` (percent used), `maxmemory` (bytes) and `policy`.
         """
         with self._held() as state:
             service = self.catalogue.service(name)
@@ -190,10 +192,12 @@ def _seen(path: Path) -> tuple[int, int] | None:
 
 
 def _trouble(current: str, knob: str, value: Any) -> str:
+    if knob == "slow" and value is not True and _COUNT.fullmatch(str(value)):
+        return f"slow {value}"
     on = value in (True, "on", "yes", "true")
     if not on and value not in (False, "off", "no", "false"):
         raise ValueError(f"{knob} is on or off, not {value}.")
-    return knob if on else "" if current == knob else current
+    return knob if on else "" if current.partition(" ")[0] == knob else current
 
 
 def _move_deployment(deployment: Deployment, knob: str, value: Any, now: int) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.platforms.console import Console
 from bot.platforms.console_people import NotPossibleError
@@ -216,5 +217,5 @@ async def _fields(request: web.Request) -> Fields:
     """The fields of a form; files and repeated ones left out."""
     try:
         return {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
-    except ValueError:  # half a multipart body, bytes that are no UTF-8
+    except (ValueError, LookupError, HttpProcessingError):  # half a body, no UTF-8, a strange charset
         raise web.HTTPBadRequest(text="This form cannot be read.\n") from None

@@ -9,6 +9,7 @@ from bot.web.context import WebContext
 from commands import registry
 from commands.catalogue import Service
 from commands.registry import Argument
+from incidents.events import BOT
 
 
 def completion(context: WebContext, console: Console) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def completion(context: WebContext, console: Console) -> dict[str, Any]:
         )
     kinds = {
         "service": list(context.settings.services),
-        "person": [f"@{name}" for name in console.people],
+        "person": [f"@{name}" for name in (*console.people, BOT)],
         "command": context.registry.names(),
     }
     return {"commands": found, "kinds": kinds}

@@ -43,9 +43,7 @@ def status(
     /incident status resolving eta=30m              with an estimate
     """
     i = case.incident
-    found = life.set_status(
-        i, by=case.by, now=case.now, status=status, text=text or "", eta=_at(case, eta)
-    )
+    found = life.set_status(i, by=case.by, now=case.now, status=status, text=text or "", eta=_at(case, eta))
     case.record(*found)
 
 

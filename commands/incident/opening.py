@@ -51,6 +51,7 @@ def open_(
         private=private,
         drill=drill,
     )
+    case.log.adopt(chosen)  # type: ignore[attr-defined]  # commands.case.Log is to get it
     case.record(*opened, number=number)
     return _warning(similar, number)
 
@@ -69,7 +70,9 @@ def severity_of(policy: Policy, word: str) -> Severity:
     found = policy.severity(word)
     if found is None:
         known = ", ".join(_with_aliases(severity) for severity in policy.severities)
-        raise RefusedError(f"There is no severity {shown(word)} in the policy {policy.name}; there are: {known}.")
+        raise RefusedError(
+            f"There is no severity {shown(word)} in the policy {policy.name}; there are: {known}."
+        )
     return found
 
 
@@ -84,8 +87,8 @@ def _warning(similar: list[Incident], number: int) -> Reply | None:
     what = f"{first.severity}, {first.service}" if first.service else first.severity
     more = f" So {'is' if len(similar) == 2 else 'are'} {_numbers(similar[1:])}." if len(similar) > 1 else ""
     return sentence(
-        f"INC-{number} is open. INC-{first.number} {first.title} ({what}) is open, too, and looks alike.{more} "
-        f"If it is the same, type `/merge INC-{first.number}` in the channel of INC-{number}."
+        f"INC-{number} is open. INC-{first.number} {first.title} ({what}) is open, too, and looks "
+        f"alike.{more} If it is the same, type `/merge INC-{first.number}` in the channel of INC-{number}."
     )
 
 

@@ -17,9 +17,7 @@ _LONGEST_LABEL = 4  # words
 
 
 @command("role", effect="incident")
-def role(
-    role: Literal["commander", "scribe", "comms"], person: Person | None = None, *, case: Case
-) -> None:
+def role(role: Literal["commander", "scribe", "comms"], person: Person | None = None, *, case: Case) -> None:
     """Take a role, or give it to somebody.
 
     /incident role commander
@@ -90,9 +88,7 @@ def escalate(
 
 
 @command("page", effect="incident")
-def page(
-    person: Person, why: Text | None = None, *, confirm: bool = False, case: Case
-) -> Reply | None:
+def page(person: Person, why: Text | None = None, *, confirm: bool = False, case: Case) -> Reply | None:
     """Page a person: in the channel, by direct message, and by every contact method of theirs.
 
     /page @heidi we need a second pair of eyes
@@ -117,9 +113,7 @@ def cannot(*, case: Case) -> None:
 
     /cannot
     """
-    found = life.cannot(
-        case.incident, by=case.by, now=case.now, policy=case.policy, roster=case.log.roster
-    )
+    found = life.cannot(case.incident, by=case.by, now=case.now, policy=case.policy, roster=case.log.roster)
     case.record(*found)
 
 

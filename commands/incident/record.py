@@ -44,18 +44,14 @@ def cause(text: Text, *, case: Case) -> None:
 
 def _said(incident: Incident, text: str) -> str:
     if incident.merged_into is not None:
-        raise RefusedError(
-            f"INC-{incident.number} was merged into INC-{incident.merged_into}; go on there."
-        )
+        raise RefusedError(f"INC-{incident.number} was merged into INC-{incident.merged_into}; go on there.")
     if not text.strip():
         raise RefusedError("Say it in a few words after the command.")
     return text.strip()
 
 
 @command("action", effect="incident")
-def action(
-    text: Text, *, owner: Person | None = None, due: Duration | None = None, case: Case
-) -> None:
+def action(text: Text, *, owner: Person | None = None, due: Duration | None = None, case: Case) -> None:
     """Note what is to be done afterwards; it is chased from its due time until it is done.
 
     /incident action raise the memory limit @bob due=3d

@@ -114,6 +114,23 @@ document.addEventListener("click", (event) => {
     go(link.href);
   }
 });
+// Up in an empty message box goes to the messages, up and down goes through them, Escape back.
+document.addEventListener("keydown", (event) => {
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  const at = event.target;
+  if (at.matches(".say textarea") && step === -1 && !at.value) {
+    $$(".msg", at.form.parentElement).at(-1)?.focus();
+  } else if (at.matches(".msg") && step) {
+    const all = $$(".msg", at.parentElement);
+    const next = all[all.indexOf(at) + step];
+    (next ?? (step > 0 ? $(".say textarea", at.closest(".pane")) : at))?.focus();
+  } else if (at.closest(".msg") && event.key === "Escape" && !at.matches(".edit textarea")) {
+    event.stopPropagation();
+    $(".say textarea", at.closest(".pane"))?.focus();
+    return;
+  } else return;
+  event.preventDefault();
+});
 addEventListener("popstate", () => go(location.href, { push: false }));
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -272,7 +289,7 @@ function follow() {
   });
   on("page", (told) => {
     $("#contacted").replaceChildren(parse(told.html));
-    if (told.mine) toast("page", `${told.method} to you`, told.text);
+    if (told.mine) toast("page", `${told.method} · to you`, told.text);
   });
   on("clock", (told) => {
     tell(told.now, told.speed);

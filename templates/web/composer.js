@@ -26,7 +26,7 @@ function findCommand(words, commands) {
 // The offers for a line: [{text, label, note, effect, start}] and the command whose help is shown.
 function offersFor(box, data) {
   const { before, word, start } = standing(box);
-  const typed = before.match(/^\s*([/!])(.*)$/s);
+  const typed = before.match(/^\s*([/!]|@watchbell\s+)(.*)$/s);
   if (!typed) {
     const people = word.match(/^@\w*$/) ? data.kinds.person : [];
     return { offers: people.filter((p) => p.startsWith(word)).map((p) => ({ text: `${p} `, label: p, start })) };
@@ -133,7 +133,7 @@ export function compose(form) {
   };
   const suggest = async () => {
     grow();
-    if (!/^\s*[/!]|@\w*$/.test(box.value.slice(0, box.selectionStart))) return hide();
+    if (!/^\s*[/!]|^\s*@watchbell\s|@\w*$/.test(box.value.slice(0, box.selectionStart))) return hide();
     const data = await load();
     const found = offersFor(box, data);
     offers = found.offers.slice(0, 60);

@@ -153,6 +153,17 @@ class SampleBot:
     async def health(self) -> HealthView:
         return HealthView(ready=self.ready, parts={"store": "ok" if self.ready else "the disk is full"})
 
+    def alerts_firing(self, count: int) -> None:
+        """So many alerts of the newest incident fire."""
+        self.rows[-1] = replace(self.rows[-1], alerts_firing=count)
+
+    def every_severity(self) -> None:
+        """A board with one incident of each severity, a late one, and a resolved one."""
+        for rank, severity in enumerate(("critical", "high", "medium", "low"), start=0):
+            row = replace(self.rows[0], number=2 + rank, rank=rank, severity=severity, late=rank == 0)
+            self.rows.append(replace(row, late_text="first response late", requests_waiting=rank, eta=START))
+        self.rows.append(replace(self.rows[0], number=9, resolved_at=START))
+
     # -- the chat's side --------------------------------------------------------------------------
 
     async def receive(self, act: Incoming) -> None:
@@ -203,7 +214,10 @@ class SampleBot:
             f"Next: first response due {due}\n1 alert firing · {escape(name)}"
         )
         await self.say(channel, card, "Acknowledge", "Runbook", "Escalate", card="incident")
-        page = f"🔔 @alice INC-{number} critical: {title}. You are on call.\nI ask again in 5 min; bob is next at {due}."
+        page = (
+            f"🔔 @alice INC-{number} critical: {title}. You are on call.\n"
+            f"I ask again in 5 min; bob is next at {due}."
+        )
         await self.say(channel, page, "Acknowledge", "I can't, page bob", mentions=("alice",))
         for method in ("SMS", "phone"):
             self.console.page("alice", method, f"INC-{number} critical: {title}\nReply in #{got}.")
@@ -244,8 +258,9 @@ class SampleBot:
         elif act.text[1:].startswith("pods"):
             table = (
                 "realtime · production · 3 of 3 ready\n```\nPOD           READY  RESTARTS  AGE   CPU    MEM\n"
-                "…5d-8f54b     1/1           0  2 d   410m   512Mi\n…5d-fgntl     1/1           7  2 d   980m   1.9Gi"
-                "  ← OOMKilled 02:29\n…5d-x2x9q     1/1           0  2 d   395m   498Mi\n```"
+                "…5d-8f54b     1/1           0  2 d   410m   512Mi\n"
+                "…5d-fgntl     1/1           7  2 d   980m   1.9Gi  ← OOMKilled 02:29\n"
+                "…5d-x2x9q     1/1           0  2 d   395m   498Mi\n```"
             )
             await self.say(act.channel, table, thread=act.thread)
         elif act.text[1:].startswith("logs"):

@@ -94,7 +94,7 @@ class Log:
 
 
 def story() -> list[Entry]:
-    """A night with everything in it: pages, a late clock, changes, an undo, threads, a reopening, the review."""
+    """A night with everything in it: pages, a late clock, changes, an undo, a reopening, the review."""
     log = Log()
     _first_minutes(log)
     _repair(log)

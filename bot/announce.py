@@ -1,0 +1,52 @@
+"""What is said and done in chat because of one recorded event: pure, and by table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bot import announce_actions, announce_life, announce_oncall, announce_pages
+from bot.announce_parts import edit
+from bot.chat import Say
+from bot.facts import Facts
+from incidents import events as e
+from incidents.incident import Incident
+
+Rule = Callable[[Any, Any, Any, Sequence[e.Event], Facts], list[Say]]
+
+RULES: Mapping[type[e.Event], Rule] = {
+    **announce_life.RULES,
+    **announce_pages.RULES,
+    **announce_actions.RULES,
+    **announce_oncall.RULES,
+}
+
+# What is recorded without a word, and why.
+SILENT: Mapping[type[e.Event], str] = {
+    e.ChannelBound: "the channel itself and the card in it are what people see",
+    e.MessagePinned: "the person's own 📌 shows it",
+    e.MessageUnpinned: "the 📌 is gone",
+    e.MessagePosted: "people read each other without the bot",
+    e.MessageEdited: "the chat shows the edit",
+    e.MessageDeleted: "the chat shows the deletion",
+    e.MessageScrubbed: "the command answers who scrubbed; repeating it would point at the secret",
+    e.PolicyAdopted: "a snapshot for the log alone",
+    e.HandoverDue: "said by whoever records it (bot/handovers.py)",
+    e.CommandRefused: "the refusal went to who asked",
+}
+
+
+def announce(
+    event: e.Event, before: Any, after: Any, *, batch: Sequence[e.Event], facts: Facts
+) -> list[Say]:
+    """The things to say because of `event`, in order; `before` and `after` are the states around it.
+
+    An incident's card is made anew with whatever changed its state; who calls says the same card once.
+    """
+    rule = RULES.get(type(event))
+    if rule is None:
+        return []
+    says = rule(event, before, after, batch, facts)
+    if after is not before and before is not None and isinstance(after, Incident):
+        says.append(edit(after))
+    return says

@@ -1,0 +1,390 @@
+"""What is said about the life of an incident: opened, acknowledged, updated, resolved, and what changes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bot.announce_parts import (
+    ACKNOWLEDGE,
+    about,
+    all_of,
+    channel_name,
+    first_of,
+    invite,
+    named,
+    owner_or_on_call,
+    room,
+    say,
+    severity_of,
+    shown_channel,
+    team,
+)
+from bot.cards import incident_card, sign
+from bot.chat import Button, Say
+from bot.facts import Facts
+from incidents import events as e
+from incidents.incident import Incident
+from incidents.policy import CLOCK_LABELS, Policy
+
+Batch = Sequence[e.Event]
+
+CONFIRM_MAJOR = Button("Declare a major outage", "/major on several services are affected", "danger")
+
+
+def opened(ev: e.IncidentOpened, before: None, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Channel, card, a line for the team, and what of an alert was not understood."""
+    wanted = [ev.actor] if named(ev.actor, facts) else []
+    paged = [person for step in all_of(e.EscalationDue, batch) for person in step.people]
+    data = {
+        "name": channel_name(i),
+        "private": i.private,
+        "topic": f"INC-{i.number} {i.severity}: {i.title}",
+        "invite": list(dict.fromkeys([*wanted, *paged])),
+    }
+    card = incident_card(_settled(i, batch), facts=facts, waiting=0)
+    says = [
+        Say(room(i), op="open", data=data, lane=0),
+        Say(
+            room(i),
+            template=card.template,
+            data={**card.data, "pin": True},
+            card="incident",
+            ref=f"incident:{i.number}",
+            buttons=card.buttons,
+        ),
+    ]
+    told = any(step.do == "message" for step in all_of(e.EscalationDue, batch))
+    if not i.private and not told:
+        says.append(Say(team(i), template="opened", data={**about(i), "actor": ev.actor}))
+    if ev.unclear:
+        says.append(say(i, "unclear", unclear=list(ev.unclear), severity=i.severity))
+    if len(i.services) > 1:
+        says += _offer_major(i, facts)
+    return says
+
+
+def _settled(i: Incident, batch: Batch) -> Incident:
+    """The incident with the alerts of the same batch: the first card names them."""
+    from incidents.incident import fold
+
+    state: Incident | None = i
+    for event in all_of(e.AlertAttached, batch):
+        state = fold(state, event)
+    return state or i
+
+
+def _offer_major(i: Incident, facts: Facts) -> list[Say]:
+    policy = facts.policy
+    if i.major or policy is None or not policy.executives:
+        return []
+    labels = [policy.label(rung) for rung in policy.executives]
+    return [say(i, "major_offer", (CONFIRM_MAJOR,), services=list(i.services), executives=labels)]
+
+
+def acknowledged(ev: e.Acknowledged, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Who has it now; those who were paged are told. Implied by an update, it is said with that."""
+    if _implied_by(ev, batch) is not None:
+        return []
+    again = before.acknowledged_at is not None
+    tell = [before.owner] if again and before.owner else list(before.paged)
+    severity = severity_of(i, facts)
+    return [
+        say(
+            i,
+            "acknowledged",
+            actor=ev.actor,
+            text=ev.text,
+            tell=[person for person in tell if person != ev.actor],
+            again=again,
+            first=not again and not before.updates,
+            late="acknowledged" in i.missed,
+            took=(ev.at - i.round_at).total_seconds(),
+            allowed=severity.clocks.get("acknowledged") if severity is not None else None,
+            **_eta(batch),
+        )
+    ]
+
+
+def _implied_by(ev: e.Acknowledged, batch: Batch) -> e.Event | None:
+    """The event of the same person that the acknowledgement came with."""
+    kinds = (e.Updated, e.StatusChanged, e.Resolved, e.HandedOver)
+    return next((x for x in batch if isinstance(x, kinds) and x.actor == ev.actor), None)
+
+
+def _with_it(before: Incident, actor: str, batch: Batch) -> dict[str, Any]:
+    """Whether an acknowledgement came with it, and who has to know."""
+    came = any(x.actor == actor for x in all_of(e.Acknowledged, batch))
+    return {"acknowledged": came, "tell": [p for p in before.paged if p != actor] if came else []}
+
+
+def _eta(batch: Batch) -> dict[str, Any]:
+    found = first_of(e.EtaSet, batch)
+    return {"eta": found.eta if found else None, "eta_before": found.before if found else None}
+
+
+def updated(ev: e.Updated, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """An update by a person, with its ETA."""
+    return [
+        say(
+            i,
+            "updated",
+            actor=ev.actor,
+            text=ev.text,
+            answer=ev.answer,
+            **_eta(batch),
+            **_with_it(before, ev.actor, batch),
+        )
+    ]
+
+
+def status(ev: e.StatusChanged, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """The new status; going back is said as such."""
+    return [
+        say(
+            i,
+            "status",
+            actor=ev.actor,
+            status=ev.status,
+            before=before.status,
+            text=ev.text,
+            **_eta(batch),
+            **_with_it(before, ev.actor, batch),
+        )
+    ]
+
+
+def eta_set(ev: e.EtaSet, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """A new or changed ETA, where no message of the same moment tells it."""
+    if any(isinstance(x, e.Updated | e.StatusChanged | e.Acknowledged) for x in batch):
+        return []
+    return [say(i, "eta", actor=ev.actor, eta=ev.eta, eta_before=ev.before)]
+
+
+def eta_passed(ev: e.EtaPassed, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """The owner is asked for a new one."""
+    return [say(i, "eta_passed", eta=ev.eta, people=owner_or_on_call(i, facts))]
+
+
+def severity(ev: e.SeverityChanged, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Raised or lowered, and what that does to the clocks."""
+    found = severity_of(i, facts)
+    waiting = [
+        {"text": CLOCK_LABELS.get(clock, clock), "at": at}
+        for clock, at in sorted(i.clocks.items(), key=lambda item: item[1])
+        if not i.met(clock) and clock not in i.missed and at > ev.at
+    ]
+    return [
+        say(
+            i,
+            "severity",
+            sign=sign(ev.rank),
+            actor=ev.actor,
+            severity=ev.severity,
+            before=ev.before,
+            raised=ev.raised,
+            why=ev.why,
+            clocks=waiting[:1],
+            remind_every=None if i.cadence_set or found is None else found.remind_every,
+        )
+    ]
+
+
+def role(ev: e.RoleTaken, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Who has a role now; somebody who was given one is mentioned."""
+    return [invite(i, [ev.person]), say(i, "role", actor=ev.actor, person=ev.person, role=ev.role)]
+
+
+def joined(ev: e.Joined, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """The chat shows who joins."""
+    return [invite(i, [ev.person])]
+
+
+def left(ev: e.Left, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Said only where a role is free now."""
+    free = [name for name, person in before.roles.items() if person == ev.person]
+    return [say(i, "left", person=ev.person, roles=free)] if free else []
+
+
+def handed_over(ev: e.HandedOver, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """The new owner is mentioned."""
+    giver = ev.before or ev.actor
+    taken = ev.person == ev.actor
+    data = {"giver": giver, "person": ev.person, "taken": taken, "status": i.state, "text": i.update_text}
+    return [invite(i, [ev.person]), say(i, "handed_over", **data)]
+
+
+def snoozed(ev: e.Snoozed, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """When the next reminder comes; escalations run on."""
+    return [say(i, "snoozed", actor=ev.actor, until=ev.until)]
+
+
+def cadence(ev: e.CadenceSet, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """How often there are reminders from now on."""
+    return [say(i, "cadence", actor=ev.actor, seconds=ev.seconds)]
+
+
+def resolved(ev: e.Resolved, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """How long it took, and what comes after."""
+    found = severity_of(i, facts)
+    took = (i.acknowledged_at - i.round_at).total_seconds() if i.acknowledged_at is not None else None
+    buttons = (Button("Post-mortem draft", "/export md", "primary"), Button("Reopen", "/reopen"))
+    data = {
+        "actor": ev.actor,
+        "text": ev.text,
+        "lasted": (ev.at - i.round_at).total_seconds(),
+        "acknowledged": took,
+        "late": "acknowledged" in i.missed,
+        "missed": [CLOCK_LABELS.get(c, c) for c in sorted(i.missed) if c != "acknowledged"],
+        "allowed": found.clocks.get("acknowledged") if found is not None else None,
+        "updates": i.updates,
+        "people": len(i.people),
+        "firing": i.firing,
+    }
+    return [say(i, "resolved", buttons, **data)]
+
+
+def reopened(ev: e.Reopened, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Clocks and ladder start anew."""
+    first = min(ev.clocks.items(), key=lambda item: item[1], default=None)
+    data = {
+        **about(i),
+        "actor": ev.actor,
+        "by_person": named(ev.actor, facts),
+        "why": ev.why,
+        "alerts": list(dict.fromkeys(alert.name for alert in all_of(e.AlertAttached, batch))),
+        "clock": CLOCK_LABELS.get(first[0], first[0]) if first else "",
+        "at": first[1] if first else None,
+    }
+    return [Say(room(i), template="reopened", data=data, buttons=(ACKNOWLEDGE,))]
+
+
+def closed(ev: e.Closed, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """The last message, then the channel is archived."""
+    items = [{"number": item.number, "owner": item.owner} for item in i.items if not item.done]
+    return [
+        say(i, "closed", actor=ev.actor, text=ev.text, items=items),
+        Say(room(i), op="arrange", data={"archive": True}, lane=2),
+    ]
+
+
+def merged_into(ev: e.MergedInto, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """This channel points to the survivor."""
+    topic = f"INC-{i.number} was merged into INC-{ev.survivor}"
+    return [
+        say(i, "merged_into", actor=ev.actor, survivor=ev.survivor),
+        Say(room(i), op="arrange", data={"topic": topic}, lane=2),
+    ]
+
+
+def merged_from(ev: e.MergedFrom, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """What the survivor took over."""
+    data = {
+        "sign": sign(i.rank),
+        "actor": ev.actor,
+        "other": ev.other,
+        "title": ev.title,
+        "severity": i.severity if i.severity != before.severity else "",
+        "opened_at": i.round_at if i.round_at != before.round_at else None,
+        "owner": i.owner if i.acknowledged_at != before.acknowledged_at else None,
+    }
+    return [say(i, "merged_from", **data)]
+
+
+def major(ev: e.MajorChanged, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """A major outage, or no more."""
+    return [say(i, "major", sign=sign(i.rank), actor=ev.actor, on=ev.on, why=ev.why)]
+
+
+def linked(ev: e.IncidentLinked, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    return [say(i, "linked", other=ev.other, why=ev.why)]
+
+
+def noted(ev: e.NoteAdded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """A reaction on the note; a line only where the chat shows no message of it."""
+    if ev.message_id is not None:
+        return [
+            Say(f"incident:{i.number}", "react", "", {"message_id": ev.message_id, "emoji": "📌"}, 2)
+        ]
+    return [say(i, "noted", what="noted", actor=ev.actor, text=ev.text)]
+
+
+def impact(ev: e.ImpactRecorded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    return [say(i, "noted", what="recorded the impact", actor=ev.actor, text=ev.text)]
+
+
+def cause(ev: e.CauseRecorded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    return [say(i, "noted", what="recorded the cause", actor=ev.actor, text=ev.text)]
+
+
+# -- alerts ---------------------------------------------------------------------------------------
+
+
+def alert(ev: e.AlertAttached, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Alerts that came together are one message; those that opened or reopened it are told there."""
+    together = all_of(e.AlertAttached, batch)
+    if any(isinstance(x, e.IncidentOpened | e.Reopened) for x in batch):
+        return _offer_major(i, facts) if len(before.services) < 2 <= len(i.services) else []
+    says = []
+    if together[0] is ev:
+        known = before.alerts.get((ev.source, ev.fingerprint))
+        data = {
+            "alerts": list(dict.fromkeys(x.name for x in together)),
+            "count": len(together),
+            "summary": ev.summary if len(together) == 1 else "",
+            "service": ev.service if len(together) == 1 else None,
+            "again": before.held or (known is not None and not known.firing),
+            "held": before.held,
+        }
+        says.append(say(i, "alerts", **data))
+    return says + (_offer_major(i, facts) if len(before.services) < 2 <= len(i.services) else [])
+
+
+def cleared(ev: e.AlertCleared, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """One alert less is on the card; that none fires any more is said, and resolving is offered."""
+    last = all_of(e.AlertCleared, batch)[-1] is ev
+    if not ev.all_clear or not last or first_of(e.Resolved, batch) is not None or not i.open:
+        return []
+    policy = facts.policy
+    data = {"held": _held(i, policy), "count": len(i.alerts)}
+    return [say(i, "all_clear", (Button("Resolve", "/resolve", "primary"),), **data)]
+
+
+def _held(i: Incident, policy: Policy | None) -> str:
+    """The rung above which steps wait now, where there are any."""
+    found = policy.severity(i.severity) if policy is not None else None
+    if policy is None or found is None:
+        return ""
+    waits = any(key not in i.fired and policy.held(step.to) for key, step in found.keyed_steps())
+    return policy.label(policy.hold_above) if waits else ""
+
+
+Rule = Callable[[Any, Any, Any, Batch, Facts], list[Say]]
+
+RULES: Mapping[type[e.Event], Rule] = {
+    e.IncidentOpened: opened,
+    e.Acknowledged: acknowledged,
+    e.Updated: updated,
+    e.StatusChanged: status,
+    e.EtaSet: eta_set,
+    e.EtaPassed: eta_passed,
+    e.SeverityChanged: severity,
+    e.RoleTaken: role,
+    e.Joined: joined,
+    e.Left: left,
+    e.HandedOver: handed_over,
+    e.Snoozed: snoozed,
+    e.CadenceSet: cadence,
+    e.Resolved: resolved,
+    e.Reopened: reopened,
+    e.Closed: closed,
+    e.MergedInto: merged_into,
+    e.MergedFrom: merged_from,
+    e.MajorChanged: major,
+    e.IncidentLinked: linked,
+    e.NoteAdded: noted,
+    e.ImpactRecorded: impact,
+    e.CauseRecorded: cause,
+    e.AlertAttached: alert,
+    e.AlertCleared: cleared,
+}

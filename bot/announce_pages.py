@@ -1,0 +1,309 @@
+"""What is said when something falls due or somebody is paged: late clocks, steps, repeats, reminders, chasers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.announce_parts import (
+    ACKNOWLEDGE,
+    Page,
+    about,
+    all_of,
+    first_of,
+    overdue,
+    owner_or_on_call,
+    page,
+    room,
+    say,
+    severity_of,
+    team,
+)
+from bot.cards import step_of
+from bot.chat import Button, Say
+from bot.facts import Facts
+from incidents import events as e
+from incidents.due import FALLBACK, TEAM, choose, timers
+from incidents.incident import Incident
+from incidents.policy import CLOCK_LABELS
+
+Batch = Sequence[e.Event]
+
+REMINDER_BUTTONS = (
+    Button("No change", "/answer nochange"),
+    Button("Mitigating", "/answer mitigating"),
+    Button("Need help", "/answer help", "danger"),
+    Button("Snooze 30 min", "/snooze 30m"),
+)
+
+
+# -- what a page says -----------------------------------------------------------------------------
+
+
+def _place(rung: str, facts: Facts) -> str:
+    """What somebody on a rung is told about why it is them: "next on call"."""
+    policy = facts.policy
+    if rung == FALLBACK:
+        return "the last one on the list"
+    if not rung or policy is None:
+        return ""
+    if policy.ladder and rung == policy.ladder[0]:
+        return "on call"
+    found = facts.roster.rungs.get(rung)
+    return "next on call" if found is not None and found.rota is not None else policy.label(rung)
+
+
+def _label(rung: str, facts: Facts) -> str:
+    if rung == FALLBACK:
+        return "the fallback"
+    return facts.policy.label(rung) if facts.policy is not None else rung.replace("_", " ")
+
+
+def _outlook(i: Incident, people: Sequence[str], facts: Facts) -> dict[str, Any]:
+    """What comes next if nobody answers: when these people are asked again, and who is next when."""
+    policy = facts.policy
+    outlook: dict[str, Any] = {
+        "acknowledged": i.acknowledged_at is not None,
+        "owner": i.owner,
+        "again_at": None,
+        "next_people": [],
+        "next_at": None,
+    }
+    if policy is None or not i.open:
+        return outlook
+    mine = [p for p in i.pages if p.person in people and p.repeats < policy.page_repeats]
+    if mine and i.acknowledged_at is None:
+        outlook["again_at"] = min(p.at + timedelta(seconds=policy.page_every) * (p.repeats + 1) for p in mine)
+    for timer in sorted(timers(i, policy)):
+        step = step_of(i, policy, timer.key) if timer.kind == "step" else None
+        if step is None or step.do != "page" or timer.due <= facts.now:
+            continue
+        _rung, found, _skipped = choose(i, policy, facts.roster, step.to, timer.due)
+        if found and not set(found) <= set(people):
+            return outlook | {"next_people": list(found), "next_at": timer.due}
+    return outlook
+
+
+def _page_buttons(i: Incident, facts: Facts) -> tuple[Button, ...]:
+    """Acknowledge, or hand the page on to the next rung."""
+    policy = facts.policy
+    if i.acknowledged_at is not None or not i.open:
+        return ()
+    above = policy.above(i.rung) if policy is not None else ()
+    people: tuple[str, ...] = ()
+    if policy is not None and above:
+        _rung, people, _skipped = choose(i, policy, facts.roster, above[0], facts.now)
+    label = f"I can't, page {' and '.join(people)}" if people else "I can't"
+    return (ACKNOWLEDGE, Button(label, "/cannot"))
+
+
+def _paging(i: Incident, people: tuple[str, ...], facts: Facts, **data: Any) -> dict[str, Any]:
+    """The data of the template `page`."""
+    told = {
+        "late": None,
+        "place": "",
+        "reason": "",
+        "skipped": [],
+        "instead": "",
+        "unreached": "",
+        "count": 0,
+        "due": None,
+        **data,
+    }
+    return {**about(i), "people": list(people), **told, **_outlook(i, people, facts)}
+
+
+# -- clocks and steps -----------------------------------------------------------------------------
+
+
+def late(ev: e.ResponseLate, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """A late clock, alone where no step of the same moment tells it."""
+    if any(step.late == ev.clock and _spoken(step) for step in all_of(e.EscalationDue, batch)):
+        return []
+    return [say(i, "late", **_late(ev), acknowledged=i.acknowledged_at is not None, owner=i.owner)]
+
+
+def _late(ev: e.ResponseLate) -> dict[str, Any]:
+    return {
+        "clock": CLOCK_LABELS.get(ev.clock, ev.clock),
+        "allowed": ev.allowed,
+        "due": ev.due,
+        "overdue": overdue(ev.due, ev.at) is not None,
+    }
+
+
+def _spoken(ev: e.EscalationDue) -> bool:
+    """Whether a step is said in the incident's channel: not where everybody meant was paged before."""
+    return ev.do != "message" and (bool(ev.people) or ev.rung == FALLBACK)
+
+
+def escalation(ev: e.EscalationDue, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """A step: people are paged or notified, or the team hears of it."""
+    if ev.do == "message" or ev.rung == TEAM:
+        return [_message(ev, i, facts)]
+    if not _spoken(ev):
+        return []
+    clock = next((x for x in all_of(e.ResponseLate, batch) if ev.late and x.clock == ev.late), None)
+    if not ev.people:
+        data = {**about(i), "late": _late(clock) if clock is not None else None, "skipped": list(ev.skipped)}
+        return [Say(room(i), template="nobody_left", data=data, lane=0)]
+    if ev.do == "notify":
+        return [_notify(ev, i, clock, facts)]
+    failed = next((x for x in all_of(e.PageFailed, batch) if ev.key == f"{x.key}/{x.person}"), None)
+    data = _paging(
+        i,
+        ev.people,
+        facts,
+        late=_late(clock) if clock is not None else None,
+        place=_place(ev.rung, facts),
+        reason=_reason(ev, i, facts),
+        skipped=list(ev.skipped),
+        instead=_label(ev.rung, facts) if ev.skipped else "",
+        unreached=failed.detail if failed is not None else "",
+        due=overdue(ev.due, ev.at) if clock is None else None,
+    )
+    return page(
+        Page(i, ev.people, ev.key, ev.rung, "page", data, _page_buttons(i, facts), _because(data)), facts
+    )
+
+
+def _reason(ev: e.EscalationDue, i: Incident, facts: Facts) -> str:
+    """Why this step is taken, where the first words do not say it."""
+    if ev.why == "unanswered":
+        return "Reminders went unanswered; say how it goes with /update TEXT."
+    if ev.why == "unresolved" and (ev.due - i.round_at).total_seconds() >= 60:
+        return "unresolved"
+    return ""
+
+
+def _because(data: Mapping[str, Any]) -> str:
+    """What the lock screen of a phone tells besides the incident."""
+    place = data["place"]
+    return f"You are {place}." if place else ""
+
+
+def _notify(ev: e.EscalationDue, i: Incident, clock: e.ResponseLate | None, facts: Facts) -> Say:
+    first = min((at for key, at in i.clocks.items() if not i.met(key) and at > facts.now), default=None)
+    data = {
+        **about(i),
+        "people": list(ev.people),
+        "late": _late(clock) if clock is not None else None,
+        "place": _place(ev.rung, facts),
+        "skipped": list(ev.skipped),
+        "instead": _label(ev.rung, facts) if ev.skipped else "",
+        "due": overdue(ev.due, ev.at) if clock is None else None,
+        "respond_by": first,
+    }
+    return Say(room(i), template="notify", data=data, lane=0, buttons=(ACKNOWLEDGE,))
+
+
+def _message(ev: e.EscalationDue, i: Incident, facts: Facts) -> Say:
+    first = min((at for key, at in i.clocks.items() if not i.met(key) and at > facts.now), default=None)
+    data = {**about(i), "respond_by": first, "due": overdue(ev.due, ev.at)}
+    return Say(team(i), template="message", data=data)
+
+
+def paged(ev: e.Paged, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Paged by a person, who says why."""
+    gave_up = next((x for x in all_of(e.PageFailed, batch) if x.key == "cannot"), None)
+    data = _paging(
+        i,
+        ev.people,
+        facts,
+        place=_place(ev.rung, facts),
+        skipped=list(ev.skipped),
+        instead=_label(ev.rung, facts) if ev.skipped else "",
+        actor=ev.actor,
+        why="" if gave_up is not None else ev.why,
+        gave_up=gave_up.person if gave_up is not None else None,
+    )
+    why = f"{ev.actor} asks for you{': ' + ev.why if ev.why else ''}"
+    key = ev.key or f"paged:{ev.at.isoformat()}"
+    buttons = _page_buttons(i, facts)
+    return page(Page(i, ev.people, key, ev.rung, "page_by_hand", data, buttons, why), facts)
+
+
+def repeated(ev: e.PageRepeated, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Asked again, by every means."""
+    data = _paging(i, ev.people, facts, count=ev.count + 1, due=overdue(ev.due, ev.at))
+    why = f"Asked {ev.count + 1} times; nobody has acknowledged."
+    key = f"repeat:{ev.due.isoformat()}"
+    buttons = _page_buttons(i, facts)
+    return page(Page(i, ev.people, key, i.rung, "page_repeated", data, buttons, why), facts)
+
+
+def page_failed(ev: e.PageFailed, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Said with the page that goes on to somebody else; alone where nobody else is paged for it."""
+    if any(isinstance(x, e.EscalationDue | e.Paged) for x in batch):
+        return []
+    data = {"person": ev.person, "detail": ev.detail, "owner": i.owner if i.acknowledged_at else None}
+    return [say(i, "page_failed", **data)]
+
+
+# -- reminders and chasers ------------------------------------------------------------------------
+
+
+def reminder(ev: e.ReminderDue, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Asks the owner, else whoever is on call, how it goes; one tap answers."""
+    found = severity_of(i, facts)
+    since = before.updated_at or before.round_at
+    data = {
+        "number": i.number,
+        "people": owner_or_on_call(i, facts),
+        "lasted": (ev.due - since).total_seconds(),
+        "due": overdue(ev.due, ev.at),
+        "unanswered": ev.unanswered,
+        "last": before.update_text if before.updated_at else "",
+        "stakeholders_every": found.stakeholders_every if found is not None else None,
+    }
+    return [
+        Say(
+            room(i),
+            template="reminder",
+            data=data,
+            card="reminder",
+            ref=f"reminder:{i.number}",
+            buttons=REMINDER_BUTTONS,
+        )
+    ]
+
+
+def item_added(ev: e.ActionItemAdded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """Whose it is, and by when."""
+    data = {"item": ev.item, "text": ev.text, "owner": ev.owner, "due": ev.due, "mine": ev.owner == ev.actor}
+    return [say(i, "item_added", **data)]
+
+
+def item_done(ev: e.ActionItemDone, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    left = sum(not item.done for item in i.items)
+    return [say(i, "item_done", actor=ev.actor, item=ev.item, text=_item_text(i, ev.item), left=left)]
+
+
+def item_chased(ev: e.ActionItemChased, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+    """The owner is asked; where the channel is archived, in direct messages."""
+    item = next((item for item in i.items if item.number == ev.item), None)
+    people = [item.owner] if item is not None and item.owner else owner_or_on_call(i, facts)
+    first = item.due if item is not None and item.due is not None else ev.due
+    data = {"number": i.number, "item": ev.item, "text": _item_text(i, ev.item), "people": people, "due": first}
+    where = [room(i)] if i.closed_at is None else [f"person:{person}" for person in people]
+    return [Say(place, template="item_chased", data=data) for place in where]
+
+
+def _item_text(i: Incident, number: int) -> str:
+    return next((item.text for item in i.items if item.number == number), "")
+
+
+Rule = Callable[[Any, Any, Any, Batch, Facts], list[Say]]
+
+RULES: Mapping[type[e.Event], Rule] = {
+    e.ResponseLate: late,
+    e.EscalationDue: escalation,
+    e.Paged: paged,
+    e.PageRepeated: repeated,
+    e.PageFailed: page_failed,
+    e.ReminderDue: reminder,
+    e.ActionItemAdded: item_added,
+    e.ActionItemDone: item_done,
+    e.ActionItemChased: item_chased,
+}

@@ -1,0 +1,148 @@
+"""Votes on requested changes by command, and what can be asked about them."""
+
+from __future__ import annotations
+
+from commands.actions import Answer, Table
+from commands.case import Ask, Case, Reply, sentence
+from commands.incident.breakglass import follow_up, may_break
+from commands.incident.configured import break_glass
+from commands.incident.seen import action_asked, action_here, action_seen
+from commands.incident.speaking import when, wording
+from commands.registry import Text, command
+from incidents import approvals as domain
+from incidents import timeline
+from incidents.approvals import Action
+from incidents.change_sentences import change_text
+from incidents.wording import listed
+
+
+@command("approve", effect="incident", who="approver")
+def approve(number: int, *, case: Case) -> Reply | None:
+    """Approve exactly the change that was asked for as NUMBER.
+
+    /approve 7
+    """
+    action = action_here(case, number)
+    found = domain.vote(
+        action,
+        by=case.by,
+        choice=domain.APPROVE,
+        means=case.means,
+        now=case.now,
+        refusal=_refusal(case, number),
+    )
+    if not found:
+        return sentence(f"Your approval of #{number} counts already; {_still(action)}.")
+    case.record_action(number, *found)
+    return None
+
+
+@command("deny", effect="incident", who="approver")
+def deny(number: int, why: Text | None = None, *, case: Case) -> None:
+    """Deny a change; the one who asked withdraws it with this.
+
+    /deny 7
+    /deny 7 the autoscaler does that
+    """
+    action = action_here(case, number)
+    refusal = _refusal(case, number)
+    case.record_action(number, *domain.deny(action, by=case.by, now=case.now, why=why or "", refusal=refusal))
+
+
+def _refusal(case: Case, number: int) -> str | None:
+    if case.people.can(case.by, "approver"):
+        return None
+    return f"{case.by}, you are no approver, so your vote on #{number} does not count."
+
+
+def _still(action: Action) -> str:
+    missing = action.quorum - len(action.approvals)
+    return "it is enough" if missing < 1 else f"{missing} more {'is' if missing == 1 else 'are'} needed"
+
+
+@command("cancel", effect="incident")
+def cancel(number: int, *, case: Case) -> None:
+    """Withdraw a request, or ask what runs already to stop.
+
+    /cancel 7
+    """
+    action = action_here(case, number)
+    leads = case.people.can(case.by, "approver")
+    case.record_action(number, *domain.cancel(action, by=case.by, now=case.now, leads=leads))
+
+
+@command("keep", effect="incident")
+def keep(number: int, *, case: Case) -> None:
+    """Keep a change that would go back by itself.
+
+    /keep 7
+    """
+    case.record_action(number, *domain.keep(action_here(case, number), by=case.by, now=case.now))
+
+
+@command("breakglass", effect="incident")
+def breakglass(number: int, reason: Text, *, case: Case) -> None:
+    """Run a change without the votes after a delay in which any approver can stop it; it is reviewed.
+
+    /breakglass 7 nobody else is awake
+    """
+    action = action_here(case, number)
+    refusal = may_break(case, action)
+    delay = break_glass(case.rules).delay[str(action.plan.get("effect", "danger"))]
+    found = domain.break_glass(action, by=case.by, reason=reason, now=case.now, delay=delay, refusal=refusal)
+    case.record_action(number, *found)
+    follow_up(case, action, reason.strip())
+
+
+@command("pending", effect="read", who="reporter")
+async def pending(*, ask: Ask) -> Answer:
+    """Show the changes that wait for votes or run: of this incident, elsewhere all of them.
+
+    /pending
+    """
+    found = [a for a in await ask.reader.pending(ask.number) if await action_seen(ask, a)]
+    if not found:
+        return Answer("No change waits or runs.")
+    words = wording(ask)
+    rows = tuple(
+        (
+            f"#{a.number}",
+            change_text(a.plan),
+            a.requester,
+            f"{len(a.approvals)} of {a.quorum}" if a.state == "pending" else a.state,
+            words.clock(a.expires_at, ask.now) if a.state == "pending" else "–",
+        )
+        for a in found
+    )
+    table = Table(("NO", "CHANGE", "ASKED BY", "APPROVALS", "EXPIRES"), rows, right=(0,))
+    return Answer("1 change waits or runs" if len(rows) == 1 else f"{len(rows)} changes wait or run", table)
+
+
+@command("why", effect="read", who="reporter")
+async def why(number: int, *, ask: Ask) -> Answer:
+    """Show who voted on a change, which votes did not count and why, and what came of it.
+
+    /why 7
+    """
+    action = await action_asked(ask, number)
+    words = wording(ask)
+    entries = await ask.reader.events(f"action-{number}")
+    rows = timeline.rows(entries, zone=words.zone)
+    lines = [_needs(ask, action), *(f"{words.clock(r.at, ask.now)}  {r.text}" for r in rows)]
+    return Answer(
+        f"#{number} {change_text(action.plan)}: {_STATES.get(action.state, action.state)}", lines=tuple(lines)
+    )
+
+
+_STATES = {"pending": "waits for votes", "unknown": "outcome unknown", "void": "not run"}
+
+
+def _needs(ask: Ask, action: Action) -> str:
+    needs = "1 approval" if action.quorum == 1 else f"{action.quorum} approvals"
+    counted = listed(action.approvals) if action.approvals else "nobody yet"
+    parts = [f"{action.requester} asked; it takes {needs}, not {action.requester}'s; approved by {counted}"]
+    if action.state == "pending":
+        others = [p for p in action.eligible if p != action.requester and p not in action.approvals]
+        parts.append(f"{listed(others)} can vote" if others else "nobody else can vote")
+        parts.append(f"it expires at {when(ask, action.expires_at)}")
+    return "; ".join(parts)
