@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bot import announce_actions, announce_life, announce_oncall, announce_pages
+from bot import announce_actions, announce_alerts, announce_life, announce_oncall, announce_pages
 from bot.announce_parts import edit
 from bot.chat import Say
 from bot.facts import Facts
@@ -16,10 +16,16 @@ Rule = Callable[[Any, Any, Any, Sequence[e.Event], Facts], list[Say]]
 
 RULES: Mapping[type[e.Event], Rule] = {
     **announce_life.RULES,
+    **announce_alerts.RULES,
     **announce_pages.RULES,
     **announce_actions.RULES,
     **announce_oncall.RULES,
 }
+
+# What changes nothing that an incident's card shows.
+UNSHOWN = frozenset(
+    {e.PageRepeated, e.PageFailed, e.Joined, e.ActionItemAdded, e.ActionItemDone, e.ActionItemChased}
+)
 
 # What is recorded without a word, and why.
 SILENT: Mapping[type[e.Event], str] = {
@@ -36,9 +42,7 @@ SILENT: Mapping[type[e.Event], str] = {
 }
 
 
-def announce(
-    event: e.Event, before: Any, after: Any, *, batch: Sequence[e.Event], facts: Facts
-) -> list[Say]:
+def announce(event: e.Event, before: Any, after: Any, *, batch: Sequence[e.Event], facts: Facts) -> list[Say]:
     """The things to say because of `event`, in order; `before` and `after` are the states around it.
 
     An incident's card is made anew with whatever changed its state; who calls says the same card once.
@@ -47,6 +51,11 @@ def announce(
     if rule is None:
         return []
     says = rule(event, before, after, batch, facts)
-    if after is not before and before is not None and isinstance(after, Incident):
+    if (
+        after is not before
+        and before is not None
+        and isinstance(after, Incident)
+        and type(event) not in UNSHOWN
+    ):
         says.append(edit(after))
     return says

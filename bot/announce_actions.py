@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bot.announce_parts import Page, about, first_of, page
+from bot.announce_parts import Page, first_of, page
 from bot.cards import action_card, asked_first, unknown_buttons
 from bot.chat import Button, Say
 from bot.facts import Facts
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.approvals import Action, fold
 from incidents.policy import Policy
 
 Batch = Sequence[e.Event]
@@ -44,8 +44,10 @@ def way_back(a: Action) -> str:
 
 def proposed(ev: e.ActionProposed, before: None, a: Action, batch: Batch, facts: Facts) -> list[Say]:
     """The approval card; where an earlier approval covers it, no votes are asked for."""
-    card = action_card(a, facts=facts, progress=None)
-    covered = first_of(e.ActionApproved, batch) is not None
+    approved = first_of(e.ActionApproved, batch)
+    covered = approved is not None
+    settled = (fold(a, approved) if approved is not None else None) or a
+    card = action_card(settled, facts=facts, progress=None)
     return [
         Say(
             where(a),
@@ -53,7 +55,7 @@ def proposed(ev: e.ActionProposed, before: None, a: Action, batch: Batch, facts:
             data=card.data,
             card="approval",
             ref=f"action:{a.number}",
-            buttons=() if covered else card.buttons,
+            buttons=card.buttons,
             seeds=() if covered else SEEDS,
         )
     ]

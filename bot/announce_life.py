@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bot.announce_alerts import offer_major
 from bot.announce_parts import (
     ACKNOWLEDGE,
     about,
@@ -17,19 +18,16 @@ from bot.announce_parts import (
     room,
     say,
     severity_of,
-    shown_channel,
     team,
 )
 from bot.cards import incident_card, sign
 from bot.chat import Button, Say
 from bot.facts import Facts
 from incidents import events as e
-from incidents.incident import Incident
-from incidents.policy import CLOCK_LABELS, Policy
+from incidents.incident import Incident, fold
+from incidents.policy import CLOCK_LABELS
 
 Batch = Sequence[e.Event]
-
-CONFIRM_MAJOR = Button("Declare a major outage", "/major on several services are affected", "danger")
 
 
 def opened(ev: e.IncidentOpened, before: None, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
@@ -60,26 +58,16 @@ def opened(ev: e.IncidentOpened, before: None, i: Incident, batch: Batch, facts:
     if ev.unclear:
         says.append(say(i, "unclear", unclear=list(ev.unclear), severity=i.severity))
     if len(i.services) > 1:
-        says += _offer_major(i, facts)
+        says += offer_major(i, facts)
     return says
 
 
 def _settled(i: Incident, batch: Batch) -> Incident:
     """The incident with the alerts of the same batch: the first card names them."""
-    from incidents.incident import fold
-
     state: Incident | None = i
     for event in all_of(e.AlertAttached, batch):
         state = fold(state, event)
     return state or i
-
-
-def _offer_major(i: Incident, facts: Facts) -> list[Say]:
-    policy = facts.policy
-    if i.major or policy is None or not policy.executives:
-        return []
-    labels = [policy.label(rung) for rung in policy.executives]
-    return [say(i, "major_offer", (CONFIRM_MAJOR,), services=list(i.services), executives=labels)]
 
 
 def acknowledged(ev: e.Acknowledged, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
@@ -88,6 +76,7 @@ def acknowledged(ev: e.Acknowledged, before: Incident, i: Incident, batch: Batch
         return []
     again = before.acknowledged_at is not None
     tell = [before.owner] if again and before.owner else list(before.paged)
+    same = again and before.owner == ev.actor
     severity = severity_of(i, facts)
     return [
         say(
@@ -97,6 +86,7 @@ def acknowledged(ev: e.Acknowledged, before: Incident, i: Incident, batch: Batch
             text=ev.text,
             tell=[person for person in tell if person != ev.actor],
             again=again,
+            same=same,
             first=not again and not before.updates,
             late="acknowledged" in i.missed,
             took=(ev.at - i.round_at).total_seconds(),
@@ -108,7 +98,7 @@ def acknowledged(ev: e.Acknowledged, before: Incident, i: Incident, batch: Batch
 
 def _implied_by(ev: e.Acknowledged, batch: Batch) -> e.Event | None:
     """The event of the same person that the acknowledgement came with."""
-    kinds = (e.Updated, e.StatusChanged, e.Resolved, e.HandedOver)
+    kinds = (e.Updated, e.StatusChanged, e.Resolved)
     return next((x for x in batch if isinstance(x, kinds) and x.actor == ev.actor), None)
 
 
@@ -124,7 +114,9 @@ def _eta(batch: Batch) -> dict[str, Any]:
 
 
 def updated(ev: e.Updated, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """An update by a person, with its ETA."""
+    """An update by a person, with its ETA; a call for help is told with the page that it makes."""
+    if ev.answer == "help" and first_of(e.Paged, batch) and not first_of(e.Acknowledged, batch):
+        return []
     return [
         say(
             i,
@@ -303,9 +295,7 @@ def linked(ev: e.IncidentLinked, before: Incident, i: Incident, batch: Batch, fa
 def noted(ev: e.NoteAdded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     """A reaction on the note; a line only where the chat shows no message of it."""
     if ev.message_id is not None:
-        return [
-            Say(f"incident:{i.number}", "react", "", {"message_id": ev.message_id, "emoji": "📌"}, 2)
-        ]
+        return [Say(f"incident:{i.number}", "react", "", {"message_id": ev.message_id, "emoji": "📌"}, 2)]
     return [say(i, "noted", what="noted", actor=ev.actor, text=ev.text)]
 
 
@@ -315,48 +305,6 @@ def impact(ev: e.ImpactRecorded, before: Incident, i: Incident, batch: Batch, fa
 
 def cause(ev: e.CauseRecorded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     return [say(i, "noted", what="recorded the cause", actor=ev.actor, text=ev.text)]
-
-
-# -- alerts ---------------------------------------------------------------------------------------
-
-
-def alert(ev: e.AlertAttached, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """Alerts that came together are one message; those that opened or reopened it are told there."""
-    together = all_of(e.AlertAttached, batch)
-    if any(isinstance(x, e.IncidentOpened | e.Reopened) for x in batch):
-        return _offer_major(i, facts) if len(before.services) < 2 <= len(i.services) else []
-    says = []
-    if together[0] is ev:
-        known = before.alerts.get((ev.source, ev.fingerprint))
-        data = {
-            "alerts": list(dict.fromkeys(x.name for x in together)),
-            "count": len(together),
-            "summary": ev.summary if len(together) == 1 else "",
-            "service": ev.service if len(together) == 1 else None,
-            "again": before.held or (known is not None and not known.firing),
-            "held": before.held,
-        }
-        says.append(say(i, "alerts", **data))
-    return says + (_offer_major(i, facts) if len(before.services) < 2 <= len(i.services) else [])
-
-
-def cleared(ev: e.AlertCleared, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """One alert less is on the card; that none fires any more is said, and resolving is offered."""
-    last = all_of(e.AlertCleared, batch)[-1] is ev
-    if not ev.all_clear or not last or first_of(e.Resolved, batch) is not None or not i.open:
-        return []
-    policy = facts.policy
-    data = {"held": _held(i, policy), "count": len(i.alerts)}
-    return [say(i, "all_clear", (Button("Resolve", "/resolve", "primary"),), **data)]
-
-
-def _held(i: Incident, policy: Policy | None) -> str:
-    """The rung above which steps wait now, where there are any."""
-    found = policy.severity(i.severity) if policy is not None else None
-    if policy is None or found is None:
-        return ""
-    waits = any(key not in i.fired and policy.held(step.to) for key, step in found.keyed_steps())
-    return policy.label(policy.hold_above) if waits else ""
 
 
 Rule = Callable[[Any, Any, Any, Batch, Facts], list[Say]]
@@ -385,6 +333,4 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.NoteAdded: noted,
     e.ImpactRecorded: impact,
     e.CauseRecorded: cause,
-    e.AlertAttached: alert,
-    e.AlertCleared: cleared,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bot.announce_parts import (
@@ -11,7 +11,6 @@ from bot.announce_parts import (
     Page,
     about,
     all_of,
-    first_of,
     overdue,
     owner_or_on_call,
     page,
@@ -27,6 +26,7 @@ from incidents import events as e
 from incidents.due import FALLBACK, TEAM, choose, timers
 from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS
+from incidents.wording import listed
 
 Batch = Sequence[e.Event]
 
@@ -92,7 +92,7 @@ def _page_buttons(i: Incident, facts: Facts) -> tuple[Button, ...]:
         return ()
     above = policy.above(i.rung) if policy is not None else ()
     people: tuple[str, ...] = ()
-    if policy is not None and above:
+    if policy is not None and above and i.rung in ("", *policy.ladder):
         _rung, people, _skipped = choose(i, policy, facts.roster, above[0], facts.now)
     label = f"I can't, page {' and '.join(people)}" if people else "I can't"
     return (ACKNOWLEDGE, Button(label, "/cannot"))
@@ -104,9 +104,9 @@ def _paging(i: Incident, people: tuple[str, ...], facts: Facts, **data: Any) -> 
         "late": None,
         "place": "",
         "reason": "",
-        "skipped": [],
+        "unresolved": None,
+        "skipped": "",
         "instead": "",
-        "unreached": "",
         "count": 0,
         "due": None,
         **data,
@@ -146,21 +146,28 @@ def escalation(ev: e.EscalationDue, before: Incident, i: Incident, batch: Batch,
         return []
     clock = next((x for x in all_of(e.ResponseLate, batch) if ev.late and x.clock == ev.late), None)
     if not ev.people:
-        data = {**about(i), "late": _late(clock) if clock is not None else None, "skipped": list(ev.skipped)}
+        data = {
+            **about(i),
+            "late": _late(clock) if clock is not None else None,
+            "skipped": _skipped(ev.skipped),
+        }
         return [Say(room(i), template="nobody_left", data=data, lane=0)]
     if ev.do == "notify":
         return [_notify(ev, i, clock, facts)]
     failed = next((x for x in all_of(e.PageFailed, batch) if ev.key == f"{x.key}/{x.person}"), None)
+    lasted = (ev.due - i.round_at).total_seconds()
     data = _paging(
         i,
         ev.people,
         facts,
         late=_late(clock) if clock is not None else None,
         place=_place(ev.rung, facts),
-        reason=_reason(ev, i, facts),
-        skipped=list(ev.skipped),
+        reason="Reminders went unanswered; say how it goes with /update TEXT."
+        if ev.why == "unanswered"
+        else "",
+        unresolved=lasted if ev.why == "unresolved" and lasted >= 60 else None,
+        skipped=_skipped(ev.skipped, failed),
         instead=_label(ev.rung, facts) if ev.skipped else "",
-        unreached=failed.detail if failed is not None else "",
         due=overdue(ev.due, ev.at) if clock is None else None,
     )
     return page(
@@ -168,13 +175,13 @@ def escalation(ev: e.EscalationDue, before: Incident, i: Incident, batch: Batch,
     )
 
 
-def _reason(ev: e.EscalationDue, i: Incident, facts: Facts) -> str:
-    """Why this step is taken, where the first words do not say it."""
-    if ev.why == "unanswered":
-        return "Reminders went unanswered; say how it goes with /update TEXT."
-    if ev.why == "unresolved" and (ev.due - i.round_at).total_seconds() >= 60:
-        return "unresolved"
-    return ""
+def _skipped(skipped: Sequence[str], failed: e.PageFailed | None = None) -> str:
+    """Why the rungs before were passed over, as the begin of a sentence."""
+    told = list(skipped)
+    if failed is not None and failed.detail and told:
+        told[0] = f"{told[0]} ({failed.detail})"
+    text = listed(told) if told else ""
+    return f"N{text[1:]}" if text.startswith("nobody ") else text
 
 
 def _because(data: Mapping[str, Any]) -> str:
@@ -190,7 +197,7 @@ def _notify(ev: e.EscalationDue, i: Incident, clock: e.ResponseLate | None, fact
         "people": list(ev.people),
         "late": _late(clock) if clock is not None else None,
         "place": _place(ev.rung, facts),
-        "skipped": list(ev.skipped),
+        "skipped": _skipped(ev.skipped),
         "instead": _label(ev.rung, facts) if ev.skipped else "",
         "due": overdue(ev.due, ev.at) if clock is None else None,
         "respond_by": first,
@@ -212,16 +219,26 @@ def paged(ev: e.Paged, before: Incident, i: Incident, batch: Batch, facts: Facts
         ev.people,
         facts,
         place=_place(ev.rung, facts),
-        skipped=list(ev.skipped),
+        skipped=_skipped(ev.skipped),
         instead=_label(ev.rung, facts) if ev.skipped else "",
         actor=ev.actor,
-        why="" if gave_up is not None else ev.why,
+        why="" if gave_up is not None else _asks(ev),
         gave_up=gave_up.person if gave_up is not None else None,
     )
-    why = f"{ev.actor} asks for you{': ' + ev.why if ev.why else ''}"
+    told = data["why"]
+    if gave_up is not None:
+        told = f"{gave_up.person} cannot; you are {data['place'] or 'next'}."
+    why = told or f"{ev.actor} asks for you."
     key = ev.key or f"paged:{ev.at.isoformat()}"
     buttons = _page_buttons(i, facts)
     return page(Page(i, ev.people, key, ev.rung, "page_by_hand", data, buttons, why), facts)
+
+
+def _asks(ev: e.Paged) -> str:
+    """Who asks, and why, in one sentence."""
+    if ev.why.startswith(f"{ev.actor} "):
+        return ev.why
+    return f"{ev.actor} asks for you: {ev.why}" if ev.why else f"{ev.actor} asks for you"
 
 
 def repeated(ev: e.PageRepeated, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
@@ -280,12 +297,20 @@ def item_done(ev: e.ActionItemDone, before: Incident, i: Incident, batch: Batch,
     return [say(i, "item_done", actor=ev.actor, item=ev.item, text=_item_text(i, ev.item), left=left)]
 
 
-def item_chased(ev: e.ActionItemChased, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
+def item_chased(
+    ev: e.ActionItemChased, before: Incident, i: Incident, batch: Batch, facts: Facts
+) -> list[Say]:
     """The owner is asked; where the channel is archived, in direct messages."""
     item = next((item for item in i.items if item.number == ev.item), None)
     people = [item.owner] if item is not None and item.owner else owner_or_on_call(i, facts)
     first = item.due if item is not None and item.due is not None else ev.due
-    data = {"number": i.number, "item": ev.item, "text": _item_text(i, ev.item), "people": people, "due": first}
+    data = {
+        "number": i.number,
+        "item": ev.item,
+        "text": _item_text(i, ev.item),
+        "people": people,
+        "due": first,
+    }
     where = [room(i)] if i.closed_at is None else [f"person:{person}" for person in people]
     return [Say(place, template="item_chased", data=data) for place in where]
 

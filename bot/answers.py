@@ -26,7 +26,10 @@ def laid_out(answer: Answer) -> tuple[dict[str, Any], Upload | None]:
     body = [*table, *text]
     lines = list(answer.lines)
     links = [{"label": label, "url": url} for label, url in answer.links.items()]
-    long = len(body) + len(lines) > MOST_LINES or sum(len(line) + 1 for line in [*body, *lines]) > MOST_CHARACTERS
+    long = (
+        len(body) + len(lines) > MOST_LINES
+        or sum(len(line) + 1 for line in [*body, *lines]) > MOST_CHARACTERS
+    )
     upload, more = None, 0
     if long:
         upload = _file(answer, [*lines, *body])
@@ -120,7 +123,9 @@ def _fit(cell: str, width: int, *, right: bool, front: bool) -> str:
 
 
 def _cell(text: object) -> str:
-    return "".join(c for c in " ".join(str(text).split()) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return "".join(
+        c for c in " ".join(str(text).split()) if unicodedata.category(c) not in ("Cc", "Cf", "Cs")
+    )
 
 
 def _width(text: str) -> int:

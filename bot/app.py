@@ -20,6 +20,7 @@ from sqlalchemy import Connection, select
 import commands.incident
 import commands.operations
 from bot import store
+from bot.absence import Absence
 from bot.alerting import Alerting
 from bot.chat import Platform
 from bot.config import Settings
@@ -136,7 +137,8 @@ class Bot:
         self.alerting = Alerting(log_store, self.desk, clock)
         self.handovers = Handovers(settings)
         self._alive = boot.alive
-        self.watch = Watch(log_store, self.desk, clock, self.handovers, late=lambda: None)
+        self.absence = Absence(log_store, self.desk)
+        self.watch = Watch(log_store, self.desk, clock, self.handovers, self.absence)
         self.desk.said = self.deliverer.wake.set
         self.desk.acted = self.executor.acted
 
@@ -144,18 +146,30 @@ class Bot:
         """Read what came in meanwhile, then let fall due what is overdue, then take up what was running."""
         for sentence in await self.places.find():
             log.warning(sentence)
+        now = self.clock.now()
+        away = await self.absence.since(now)
+        self.desk.kept = [] if away is not None else None
+        await self._catch_up()
+        await self.deliverer.release_dead(self._alive)
+        await self.store.run(lambda unit: self.handovers.plan(unit, now))
+        await self.watch.tick()
+        await self.inbox.resume()
+        await self.executor.recover()
+        if away is not None and self.desk.kept is not None:
+            kept, self.desk.kept = self.desk.kept, None
+            await self.absence.report(away, now, kept)
+
+    async def _catch_up(self) -> None:
+        """Start the chats; what came in while nobody listened is read before anything falls due."""
+        self.desk.reading = True
         try:
             async with asyncio.timeout(CATCH_UP):
                 for platform in self.platforms.values():
                     await platform.start(self.inbox.receive)
         except TimeoutError:
             log.warning("still reading what came in meanwhile; overdue pages go out first")
-        await self.deliverer.release_dead(self._alive)
-        now = self.clock.now()
-        await self.store.run(lambda unit: self.handovers.plan(unit, now))
-        await self.watch.tick()
-        await self.inbox.resume()
-        await self.executor.recover()
+        finally:
+            self.desk.reading = False
 
     async def export(self, number: int, form: str) -> tuple[str, bytes, str]:
         """File name, bytes and MIME type of an incident's export; RefusedError where there is none."""

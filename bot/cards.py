@@ -56,7 +56,7 @@ def incident_card(incident: Incident, *, facts: Facts, waiting: int) -> Card:
         "commander": i.roles.get("commander"),
         "merged_into": i.merged_into,
         "linked": i.linked,
-        "next": list(_coming(i, policy)) if i.open and policy is not None else [],
+        "next": list(_coming(i, policy, facts.now)) if i.open and policy is not None else [],
         "eta": i.eta,
         "eta_passed": i.eta_passed,
         "firing": i.firing,
@@ -102,10 +102,12 @@ def _incident_buttons(i: Incident) -> tuple[Button, ...]:
     )
 
 
-def _coming(i: Incident, policy: Policy) -> Iterator[dict[str, Any]]:
+def _coming(i: Incident, policy: Policy, now: datetime) -> Iterator[dict[str, Any]]:
     """The next two deadlines: a clock stands for the step that is taken when it is missed."""
     found = 0
     for timer in sorted(timers(i, policy)):
+        if timer.due <= now:
+            continue
         text = ""
         if timer.kind == "clock":
             text = f"{CLOCK_LABELS.get(timer.key, timer.key)} due"
@@ -162,7 +164,10 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
             return Card("card_break_glass", data, (Button("Stop", f"/deny {n}", "danger"), details))
         case "pending":
             data |= _asked(a, facts)
-            approve, deny = Button("Approve", f"/approve {n}", "primary"), Button("Deny", f"/deny {n}", "danger")
+            approve, deny = (
+                Button("Approve", f"/approve {n}", "primary"),
+                Button("Deny", f"/deny {n}", "danger"),
+            )
             return Card("card_asked", data, (approve, deny, details))
         case "approved" | "running":
             data |= _bar(progress) if progress is not None else {}
@@ -177,7 +182,6 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
 
 def _frozen(a: Action) -> dict[str, Any]:
     plan = a.plan
-    undo = plan.get("undo") or {}
     return {
         "number": a.number,
         "requester": a.requester,
@@ -186,7 +190,6 @@ def _frozen(a: Action) -> dict[str, Any]:
         "danger": plan.get("effect") == "danger",
         "notes": list(plan.get("notes", ())),
         "done": plan.get("done", ""),
-        "undo_to": undo.get("label", ""),
         "undo_of": a.undo_of,
         "revert_of": a.revert_of,
         "again_of": a.again_of,

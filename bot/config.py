@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.config_build import build
 from bot.config_check import check
 from bot.config_environment import check_secrets, check_variables, known_values, overrides
-from bot.config_faults import ConfigError, Fault, Finding, dotted
+from bot.config_faults import ConfigError, Fault, Finding, dotted, printable
 from bot.config_schema import validate
 from bot.config_settings import Settings
 from bot.config_yaml import MOST_BYTES, Document, UnreadableError, read
@@ -75,7 +75,12 @@ def _faults(name: str, document: Document, first: Iterable[Finding], then: Itera
     known = {finding.path for finding in found}
     found += [finding for finding in then if finding.path not in known]
     faults = {
-        Fault(name, finding.line or document.line(finding.path), dotted(finding.path), finding.message): None
+        Fault(
+            name,
+            finding.line or document.line(finding.path),
+            dotted(finding.path),
+            printable(finding.message),
+        ): None
         for finding in found
     }
     return sorted(faults, key=lambda fault: (fault.line or 0, fault.key))

@@ -64,6 +64,11 @@ def quoted(text: str) -> str:
     return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
+def printable(text: str) -> str:
+    """The text on one line, without control characters: names out of the file may hold any."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def unknown(what: str, word: str, known: Iterable[str]) -> str:
     """There is no such thing, and the nearest one that there is."""
     return f"there is no {what} {quoted(word)}{meant(word, known)}"

@@ -57,6 +57,10 @@ def read(raw: bytes) -> Document:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UnreadableError(line, "this is no text in UTF-8") from error
+    # YAML takes these for ends of a line and editors do not: they hide things, and no number would be right.
+    if hidden := re.search("[\x85\u2028\u2029]", text):
+        line = len(re.findall(r"\r\n|\r|\n", text[: hidden.start()])) + 1
+        raise UnreadableError(line, f"there is a control character (U+{ord(hidden[0]):04X}) here")
     composer = _Composer(yaml.parse(text, Loader=_LOADER))
     try:
         data = composer.document()

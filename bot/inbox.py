@@ -246,7 +246,7 @@ class Inbox:
                 files=request.files,
                 late=request.age > LATE,
             )
-            [position] = unit.append(f"chat-{place.number}", posted)
+            position = book.hear(f"chat-{place.number}", posted)
             unit.insert(
                 store.messages,
                 platform=request.platform,
@@ -256,9 +256,6 @@ class Inbox:
                 author=person.actor,
                 position=position,
             )
-            if self._desk.observed is not None:
-                observed, number = self._desk.observed, place.number
-                unit.after_commit(lambda: observed(f"chat-{number}", posted, number))
         return book
 
     async def _decide(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:

@@ -30,6 +30,17 @@ LIVE = ("pending", "approved", "running")
 
 
 @dataclass(slots=True)
+class Happened:
+    """An event with the state before and after it."""
+
+    stream: str
+    event: e.Event
+    before: Any
+    after: Any
+    position: int
+
+
+@dataclass(slots=True)
 class Desk:
     """What every transaction shares: the configuration, the policies seen so far, whom to wake after a commit.
 
@@ -43,17 +54,8 @@ class Desk:
     said: Callable[[], object] = lambda: None
     acted: Callable[[int, str], object] = lambda number, kind: None
     observed: Callable[[str, e.Event, int | None], object] | None = None
-
-
-@dataclass(slots=True)
-class Happened:
-    """An event with the state before and after it."""
-
-    stream: str
-    event: e.Event
-    before: Any
-    after: Any
-    position: int
+    reading: bool = False  # what came in while the bot was away is read before anything falls due
+    kept: list[Happened] | None = None  # at start: everything that happens, for the report about the absence
 
 
 class Logbook:
@@ -182,6 +184,14 @@ class Logbook:
             self._happened.append(Happened(stream, event, before, after, position))
             self._also(stream, event, after)
 
+    def hear(self, stream: str, event: e.Event) -> int:
+        """Append what somebody wrote: nothing follows from it. Its position."""
+        [position] = self.unit.append(stream, event)
+        if self.desk.observed is not None or self.desk.kept is not None:
+            heard = (Happened(stream, event, None, None, position),)
+            self.unit.after_commit(lambda: self._committed(heard))
+        return position
+
     def _also(self, stream: str, event: e.Event, after: Any) -> None:
         """Rows that stand beside an event of one kind."""
         if isinstance(event, e.OverrideSet):
@@ -204,6 +214,8 @@ class Logbook:
 
     def fall_due(self, stream: str, at: datetime | None = None) -> None:
         """Record everything of the stream that is due at `at` (now): it comes before anything else at that time."""
+        if self.desk.reading:
+            return
         state, moment = self.unit.state(stream), at or self.now
         when = self._next_due(stream, state)
         if when is None or when > moment:
@@ -303,6 +315,8 @@ class Logbook:
             self.unit.after_commit(self.desk.said)
 
     def _committed(self, happened: Sequence[Happened]) -> None:
+        if self.desk.kept is not None:
+            self.desk.kept.extend(happened)
         for h in happened:
             if self.desk.observed is not None:
                 self.desk.observed(h.stream, h.event, self._number_of(h))

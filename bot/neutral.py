@@ -23,7 +23,7 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _BLANKS = re.compile(r"\s+")  # four of them would begin a block of code
-_LINE_START = re.compile(r" ?(?:[-+=]|\d+(?=[.)]))")
+_LINE_START = re.compile(r" ?(?:[-+=]|\d+(?=[.)](?:\s|$)))")
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 

@@ -4,97 +4,88 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 REDACTED = "‹redacted›"
 
-# A text without any of these words holds nothing that a pattern below could find.
-_HINTS = (
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "key",
-    "credential",
-    "authoriz",
-    "bearer",
-    "://",
-    "masterauth",
-    "akia",
-    "asia",
-    "eyj",
-    "-----begin",
-    "xox",
-    "xapp-",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "sk-",
-    "sk_",
-    "rk_",
-    "aiza",
-    "syt_",
-    "auth ",
-)
-
-_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-
-_SECRET_WORD = (
+_WORDS = (
     r"(?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?"
     r"|_key|_pass|redis_?auth)"
 )
+_WORD_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "redisauth", "redis_auth")
 _VALUE = r"(?P<value>\"[^\"\n]{1,500}\"|'[^'\n]{1,500}'|[^\s,;\"'}&<>]{1,2000})"
 _ASSIGNED = re.compile(
-    rf"(?P<name>{_SECRET_WORD}[\w.-]{{0,40}}[\"']?)(?P<sign>\s{{0,3}}(?:[:=]|=>)\s{{0,3}}){_VALUE}", re.IGNORECASE
+    rf"(?P<name>{_WORDS}[\w.-]{{0,40}}[\"']?)(?P<sign>\s{{0,3}}(?:[:=]|=>)\s{{0,3}}){_VALUE}", re.IGNORECASE
 )
+_NAME = re.compile(_WORDS + "$", re.IGNORECASE)
 # Values that are no secret although a word like "token" stands before them: counts, switches, nothing.
 _HARMLESS = re.compile(
     r"[\"']?(?:\d{1,6}(?:\.\d+)?[a-z%]{0,3}|true|false|yes|no|null|none|on|off|\*+|‹redacted›|–|-)[\"']?",
     re.IGNORECASE,
 )
 
-# Each keeps what group 1 holds and takes the rest away. No pattern has nested repetition or starts twice in one
-# run of letters, so that the time is linear in the length of the text.
-_PATTERNS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|digest|token)\s{1,3})?)[^\s\"']{4,4000}",
-        r"(?i)(\bbearer\s{1,3})(?=[^\s\"']{0,200}\d)[\w.~+/=-]{8,4000}",
-        r"(?i)((?<![\w-])--?(?:password|passwd|pass|token|secret|api-key)[ =]{1,3})[^\s\"']{1,500}",
-        r"(?i)(\b(?:requirepass|masterauth)[\"']?\s{1,3}[\"']?)[^\s\"']{1,500}",
-        r"(?i)(^\s{0,8}auth\s{1,3})[^\s\"']{4,500}$",
-        r"(?i)(\b(?:password|passphrase|passwd|token)\s{1,3}is\s{1,3})(?=[^\s]{0,100}[\d!#$%^*])[^\s]{6,500}",
-        r"(?<=:)(//)[^\s/:@'\"<>]{0,256}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{1,256}@",
-        r"(?<=:)(//)[^\s/:@'\"<>]{20,256}@",
-        r"()\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-        r"()(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}(?:\.[\w-]{0,4000}){0,3}",
-        r"()xox[abeoprs]-[\w-]{8,500}",
-        r"()xapp-[\w-]{8,500}",
-        r"(hooks\.slack\.com/(?:services|workflows)/)[\w/]{8,200}",
-        r"()\bgh[pousr]_[A-Za-z0-9]{20,255}",
-        r"()\bgithub_pat_\w{20,255}",
-        r"()\bglpat-[\w-]{16,255}",
-        r"()(?<![\w-])sk-[\w-]{16,255}",
-        r"()\b[sr]k_(?:live|test)_\w{10,255}",
-        r"()\bAIza[\w-]{30,60}",
-        r"()\bsyt_\w{8,500}",
+# Words of which a text holds one, in small letters, where the pattern beside them may match. What group 1 matches
+# is kept, the rest goes. No pattern repeats what repeats, and each begins with letters of its own or looks behind,
+# so that the time is linear in the length of the text.
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (hints, re.compile(pattern))
+    for hints, pattern in (
+        (
+            ("authoriz",),
+            r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|digest|token)\s{1,3})?)"
+            r"(?!‹)[^\s\"']{4,4000}",
+        ),
+        (("bearer",), r"(?i)(\bbearer\s{1,3})(?=[^\s\"']{0,200}\d)[\w.~+/=-]{8,4000}"),
+        (
+            ("--pass", "-pass", "-token", "-secret", "-api-key"),
+            r"(?i)((?<![\w-])--?(?:password|passwd|pass|token|secret|api-key)[ =]{1,3})(?!‹)[^\s\"']{1,500}",
+        ),
+        (
+            ("requirepass", "masterauth"),
+            r"(?i)(\b(?:requirepass|masterauth)[\"']?\s{1,3}[\"']?)[^\s\"']{1,500}",
+        ),
+        (("auth ",), r"(?im)(^\s{0,8}auth\s{1,3})[^\s\"']{4,500}$"),
+        (
+            ("passwor", "passphrase", "passwd", "token"),
+            r"(?i)(\b(?:password|passphrase|passwd|token)\s{1,3}is\s{1,3})(?=[^\s]{0,100}[\d!#$%^*])[^\s]{6,500}",
+        ),
+        (("://",), r"(?<=:)(//)[^\s/:@'\"<>]{0,256}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{1,256}@"),
+        (("://",), r"(?<=:)(//)[^\s/:@'\"<>]{20,256}@"),
+        (("akia", "asia"), r"()\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+        (("eyj",), r"()(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}(?:\.[\w-]{0,4000}){0,3}"),
+        (("xox",), r"()xox[abeoprs]-[\w-]{8,500}"),
+        (("xapp-",), r"()xapp-[\w-]{8,500}"),
+        (("hooks.slack.com",), r"(hooks\.slack\.com/(?:services|workflows)/)[\w/]{8,200}"),
+        (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"()\bgh[pousr]_[A-Za-z0-9]{20,255}"),
+        (("github_pat_",), r"()\bgithub_pat_\w{20,255}"),
+        (("glpat-",), r"()\bglpat-[\w-]{16,255}"),
+        (("sk-",), r"()(?<![\w-])sk-[\w-]{16,255}"),
+        (("k_live_", "k_test_"), r"()\b[sr]k_(?:live|test)_\w{10,255}"),
+        (("aiza",), r"()\bAIza[\w-]{30,60}"),
+        (("syt_",), r"()\bsyt_\w{8,500}"),
     )
 )
+# A text without any of these holds nothing to be found. The longer ones that begin like a shorter one are left out.
+_HINTS = tuple(
+    hint
+    for hint in dict.fromkeys(
+        ["-----begin", *_WORD_HINTS, *(hint for hints, _ in _PATTERNS for hint in hints)]
+    )
+    if not any(other != hint and other in hint for other in _WORD_HINTS)
+)
+_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
 class Redactor:
     """Takes secrets out; `patterns` are further regular expressions, `known_values` secrets of this process.
 
-    A further pattern's first group, where it has one, is kept: `(pin=)\\d+`.
+    Of a further pattern the first group, where it has one, is kept: `(pin=)\\d+`.
     """
 
     def __init__(self, patterns: Iterable[str] = (), known_values: Iterable[str] = ()) -> None:
-        self._known = tuple(sorted({value for value in known_values if len(value) >= 4}, key=len, reverse=True))
+        self._known = tuple(sorted({v for v in known_values if len(v) >= 4}, key=len, reverse=True))
         self._extra = tuple(re.compile(pattern) for pattern in patterns)
 
     def redact(self, text: str) -> str:
@@ -107,11 +98,14 @@ class Redactor:
         lowered = text.lower()
         for hint in _HINTS:
             if hint in lowered:
-                return _thorough(text)
+                return _thorough(text, lowered)
         return text
 
     def redact_data(self, value: Any) -> Any:
-        """The same of every text in plain data, however deep; a value whose key names a secret goes whole."""
+        """The same of every text in plain data or a dataclass, however deep.
+
+        A text whose key names a secret goes as a whole.
+        """
         return _deep(value, self.redact)
 
 
@@ -120,30 +114,34 @@ def _deep(value: Any, redact: Callable[[str], str]) -> Any:
         return redact(value)
     if isinstance(value, Mapping):
         return {
-            (redact(key) if isinstance(key, str) else key): (
-                REDACTED if _names_secret(key, item) else _deep(item, redact)
-            )
+            _deep(key, redact): REDACTED if _names_secret(key, item) else _deep(item, redact)
             for key, item in value.items()
         }
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_deep(item, redact) for item in value))
+    if isinstance(value, list | tuple | set | frozenset):
         return type(value)(_deep(item, redact) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{f.name: _deep(getattr(value, f.name), redact) for f in fields(value) if f.init}
+        )
     return value
-
-
-_SECRET_NAME = re.compile(_SECRET_WORD + "$", re.IGNORECASE)
 
 
 def _names_secret(key: Any, value: Any) -> bool:
     if not isinstance(key, str) or not isinstance(value, str) or not value:
         return False
-    return _SECRET_NAME.search(key) is not None and _HARMLESS.fullmatch(value) is None
+    return _NAME.search(key) is not None and _HARMLESS.fullmatch(value) is None
 
 
-def _thorough(text: str) -> str:
-    if "-----BEGIN" in text:
+def _thorough(text: str, lowered: str) -> str:
+    if "-----begin" in lowered:
         text = _without_private_keys(text)
-    for pattern in _PATTERNS:
-        text = pattern.sub(_kept, text)
+    for hints, pattern in _PATTERNS:
+        for hint in hints:
+            if hint in lowered:
+                text = pattern.sub(_kept, text)
+                break
     return _ASSIGNED.sub(_assigned, text)
 
 
@@ -153,11 +151,10 @@ def _kept(found: re.Match[str]) -> str:
 
 def _assigned(found: re.Match[str]) -> str:
     value, name = found["value"], found["name"].lower()
-    if _HARMLESS.fullmatch(value) and (not name.startswith(("pass", "pwd")) or not any(c.isdigit() for c in value)):
+    number_for_password = name.startswith(("pass", "pwd")) and any(c.isdigit() for c in value)
+    if REDACTED in value or (_HARMLESS.fullmatch(value) and not number_for_password):
         return found[0]
-    if REDACTED in value:
-        return found[0]
-    quote = value[0] if value[0] in "\"'" and value[-1] == value[0] and len(value) > 1 else ""
+    quote = value[0] if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0] else ""
     return f"{found['name']}{found['sign']}{quote}{REDACTED}{quote}"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 from sqlalchemy import select
 
 from bot import store
+from bot.absence import Absence
 from bot.handovers import Handovers
 from bot.logbook import Desk, Logbook
 from incidents.ports import Clock, NotRecordedError
@@ -23,13 +23,13 @@ class Watch:
     """Fires deadlines; safe to run beside another one, since each firing is an append to one stream."""
 
     def __init__(
-        self, log_store: store.Store, desk: Desk, clock: Clock, handovers: Handovers, late: Callable[[], object]
+        self, log_store: store.Store, desk: Desk, clock: Clock, handovers: Handovers, absence: Absence
     ) -> None:
         self._store = log_store
         self._desk = desk
         self._clock = clock
         self._handovers = handovers
-        self._unrecorded = late
+        self._absence = absence
         self._turn = asyncio.Lock()
 
     async def tick(self) -> int:
@@ -37,6 +37,7 @@ class Watch:
         fired = 0
         async with self._turn:
             try:
+                await self._absence.beat(self._clock.now())
                 while streams := await self._due(self._clock.now()):
                     results = await asyncio.gather(
                         *(self._fire(stream) for stream in streams), return_exceptions=True
@@ -50,7 +51,6 @@ class Watch:
                         break
             except NotRecordedError as error:
                 log.error("what is due cannot be recorded", error=str(error))
-                self._unrecorded()
         return fired
 
     async def next(self) -> datetime | None:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 
 from bot import store
 from bot.app import Bot, boot, database, last_moment, living
 from bot.clock import SpeedClock
 from bot.config import Settings
-from bot.config_settings import SourceSettings
 from bot.measures import Measures
 from bot.pager import ApprisePager
 from bot.pages import BotPages
 from bot.platforms.console import Console
 from bot.resources import resource
 from bot.sandbox_pager import SandboxPager
-from bot.stage import channels_of
+from bot.stage import channels_of, with_demo_token
 from bot.targets import sandbox
 from bot.targets.sandbox_world import World
 from bot.web.context import WebSettings
@@ -55,18 +50,6 @@ class DemoPace:
     def set_speed(self, speed: float) -> None:
         """Change the speed; who sleeps reckons anew."""
         self._clock.speed = speed
-
-
-def with_demo_token(settings: Settings) -> tuple[Settings, str]:
-    """The settings with a token for the alert menu, made for this run where none is configured."""
-    token = secrets.token_urlsafe(24)
-    sources = {
-        name: source if source.token is not None else SourceSettings(source.name, source.kind, SecretStr(token))
-        for name, source in settings.alerts.sources.items()
-    }
-    known = sources["alertmanager"].token if "alertmanager" in sources else None
-    alerts = replace(settings.alerts, sources=sources)
-    return replace(settings, alerts=alerts), known.get_secret_value() if known else token
 
 
 def console_of(settings: Settings, data: Path, clock: Clock) -> Console:

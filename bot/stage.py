@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from pydantic import SecretStr
+
 from bot.app import Bot, boot
 from bot.clock import VirtualClock
 from bot.config import Settings, load
-from bot.play_stage import Observer, Record
+from bot.config_settings import SourceSettings
 from bot.platforms.console import Console, Output
-from bot.reader import LogReader
+from bot.play_stage import Observer, Record
 from bot.sandbox_pager import SandboxPager
 from bot.targets import sandbox
 from bot.targets.sandbox_world import World
@@ -129,8 +133,8 @@ class PlayStage:
 
     async def channel_of(self, number: int) -> str | None:
         """The name of an incident's channel."""
-        found = await LogReader(self.bot.store, self.bot.desk).incident(number)
-        return found.channels[0].name if found is not None and found.channels else None
+        key = f"wb-open-{number}"  # as the deliverer asked for it
+        return next((c.name for c in self.console.store.channels.values() if c.key == key), None)
 
     # -- records ----------------------------------------------------------------------------------
 
@@ -163,12 +167,24 @@ def channels_of(settings: Settings) -> list[str]:
     return list(dict.fromkeys([*settings.channels.all, *named]))
 
 
+def with_demo_token(settings: Settings) -> tuple[Settings, str]:
+    """The settings with a token for the alert menu, made for this run where none is configured."""
+    token = secrets.token_urlsafe(24)
+    sources = {
+        name: source if source.token is not None else SourceSettings(source.name, source.kind, SecretStr(token))
+        for name, source in settings.alerts.sources.items()
+    }
+    known = sources["alertmanager"].token if "alertmanager" in sources else None
+    alerts = replace(settings.alerts, sources=sources)
+    return replace(settings, alerts=alerts), known.get_secret_value() if known else token
+
+
 @asynccontextmanager
 async def stage(
     *, config: Path | None, data: Path, start: datetime, observe: Observer
 ) -> AsyncIterator[PlayStage]:
     """A started stage; without `config` on the example configuration."""
-    settings = load(config, {})
+    settings, _token = with_demo_token(load(config, {}, tokens=False))
     made = PlayStage(settings, data, start, observe)
     try:
         await made.start()

@@ -27,7 +27,8 @@ from bot.store_schema import (
     moment,
     outbox,
 )
-from bot.store_unit import Codec, Decode, DuplicateError, Encode, Fold, Recorded, Unit
+from bot.store_transaction import Codec, Decode, Encode, Fold, Recorded
+from bot.store_unit import DuplicateError, Unit
 from bot.store_writer import Writer
 from incidents.ports import NotRecordedError
 

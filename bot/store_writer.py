@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, exc
 
 from bot.store_database import erase_traces, is_outage
-from bot.store_unit import Codec, DuplicateError, Memory, Transaction, Unit, statements
+from bot.store_transaction import Codec, Memory, Transaction, statements
+from bot.store_unit import DuplicateError, Unit
 from incidents.ports import ConflictError, NotRecordedError
 
 BATCH = 256  # units in one commit, at most
@@ -169,7 +170,7 @@ class Writer:
             blamed = None
             transaction.flush()
             transaction.connection.commit()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever work raises goes to who asked for it
             self._rollback(transaction)
             cause = transaction.failure or error
             if is_outage(cause):

@@ -133,11 +133,14 @@ class Line:
         at = len(found)
         taken = set(self.values)
         while at > 0:
-            if at > 1 and self._spends(found[at - 2], found[at - 1]) == 2:
+            token = found[at - 1]
+            if at > 1 and self._spends(found[at - 2], token) == 2:
+                taken.add(found[at - 2].flag)
                 at -= 2
-            elif self._spends(found[at - 1], None) == 1:
+            elif self._spends(token, None) == 1:
+                taken.add(token.key)
                 at -= 1
-            elif (argument := self._after(found[at - 1], taken)) is not None:
+            elif (argument := self._after(token, taken)) is not None:
                 taken.add(argument.name)
                 at -= 1
             else:

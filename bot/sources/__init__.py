@@ -36,7 +36,7 @@ def source(kind: str) -> Parse:
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in the body; UnreadableError where there is none.
 
-    What is nearly JSON is read, too: bytes that are no UTF-8, half a surrogate pair, a control character in a text.
+    What is nearly JSON is read, too: bytes that are no UTF-8, half a surrogate pair, a control character.
     """
     body = body.removeprefix(_BOM)
     try:
@@ -72,7 +72,7 @@ class Fields:
         return ""
 
     def texts(self, name: str, *first: str) -> dict[str, str]:
-        """An object of texts, such as labels, these `first`, not too many; other values are turned into text."""
+        """An object of texts, such as labels: `first` ones first, not too many, other values as text."""
         value = self.data.get(name)
         if value is None:
             return {}

@@ -1,4 +1,4 @@
-"""Alerts from anything that can post a line of JSON: title, severity, service, status, key (docs/alerts.md)."""
+"""Alerts from anything that can post JSON: title, severity, service, status, key (docs/alerts.md)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from commands.actions import Answer
 from commands.case import Ask
-from commands.incident.speaking import next_deadline, wording
+from commands.incident.speaking import next_deadline, shortened, wording
 from commands.registry import command
 from incidents import events as e
 from incidents import timeline
@@ -48,7 +48,7 @@ def _what(ask: Ask, i: Incident, entries: Iterable[Entry]) -> str:
     impact = [entry.event.text for entry in entries if isinstance(entry.event, e.ImpactRecorded)]
     since = wording(ask).clock(i.since or i.opened_at, ask.now)
     parts = [f"{i.title} since {since}", i.severity, ", ".join(i.services), impact[-1] if impact else ""]
-    return ", ".join(part.rstrip(".") for part in parts if part)
+    return ", ".join(shortened(part).rstrip(".") for part in parts if part)
 
 
 def _leads(ask: Ask, i: Incident) -> str:
@@ -57,7 +57,7 @@ def _leads(ask: Ask, i: Incident) -> str:
     state = i.state
     if i.status_at is not None:
         state += f" {wording(ask).clock(i.status_at, ask.now)}"
-    said = f": {i.update_text.rstrip('.')}" if i.update_text else ""
+    said = f": {shortened(i.update_text).rstrip('.')}" if i.update_text else ""
     return f"{who}, {state}{said}."
 
 
@@ -94,7 +94,7 @@ def _pending(ask: Ask, actions: Iterable[Action]) -> list[str]:
     return [
         f"Waits for votes: #{a.number} {change_text(a.plan)}, asked by {a.requester}, "
         f"{len(a.approvals)} of {a.quorum} approvals, until {wording(ask).clock(a.expires_at, ask.now)}"
-        for a in _open(actions)
+        for a in _open(actions)[:_LAST]
     ]
 
 
@@ -105,4 +105,4 @@ def _open(actions: Iterable[Action]) -> list[Action]:
 def _decided(ask: Ask, entries: Sequence[Entry]) -> list[str]:
     """The last decisions, the newest last."""
     rows = [r for r in timeline.rows(entries, zone=ZoneInfo(ask.zone)) if r.category in _DECISIONS]
-    return [f"{wording(ask).clock(r.at, ask.now)} {r.text}" for r in rows[-_LAST:]]
+    return [f"{wording(ask).clock(r.at, ask.now)} {shortened(r.text)}" for r in rows[-_LAST:]]

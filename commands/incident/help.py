@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from commands.actions import Answer
-from commands.case import Ask
+from commands.case import Ask, File
 from commands.registry import Command, Registry, Text, command
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
@@ -25,16 +23,40 @@ _WHO = {
 
 
 @command("help", effect="read", who="reporter")
-async def help_(name: Text | None = None, *, ask: Ask) -> Answer:
+async def help_(name: Text | None = None, *, ask: Ask) -> Answer | File:
     """Show what I can do, or how one command is typed.
 
-    /help
-    /help scale
+    /help               every command by name
+    /help incidents     the commands for incidents, a line each
+    /help operations    the commands for systems, a line each
+    /help scale         one command, with examples
     """
     registry: Registry = ask.registry
     if name is None:
         return _all(registry)
-    return _one(_find(registry, name))
+    family = next((f for f, title in _FAMILIES.items() if name.casefold() in (f, title.casefold())), None)
+    return _family(registry, family) if family is not None else _one(_find(registry, name))
+
+
+def _listed(registry: Registry, family: str) -> list[Command]:
+    found = [registry.commands[name] for name in registry.names() if name not in HIDDEN]
+    return [each for each in found if each.family == family]
+
+
+def _all(registry: Registry) -> Answer:
+    lines = [
+        f"{title}: {', '.join(each.name for each in _listed(registry, family))}"
+        for family, title in _FAMILIES.items()
+    ]
+    headline = "`/help NAME` explains a command; where a / does not reach, `!NAME` does the same."
+    return Answer(headline, lines=tuple(lines), private=True)
+
+
+def _family(registry: Registry, family: str) -> File:
+    found = _listed(registry, family)
+    text = "\n".join(f"/{each.usage}\n    {each.summary}" for each in found)
+    headline = f"{_FAMILIES[family]}: {len(found)} commands; `/help NAME` explains one of them."
+    return File(f"{family}-commands.txt", f"{text}\n".encode(), "text/plain", headline)
 
 
 def _find(registry: Registry, name: str) -> Command:
@@ -48,22 +70,11 @@ def _find(registry: Registry, name: str) -> Command:
 
 
 def _one(found: Command) -> Answer:
-    lines = [f"/{found.usage}", "", *found.help.splitlines()[2:], "", f"For {_WHO[found.who]}."]
+    """Its docstring: the first line above, the examples as they stand."""
+    note = f"For {_WHO[found.who]}."
     if found.effect in _EFFECTS:
-        lines[-1] += f" {_EFFECTS[found.effect]}"
+        note += f" {_EFFECTS[found.effect]}"
     if found.aliases:
-        lines.append(f"Also: {', '.join(f'/{alias}' for alias in found.aliases)}")
-    return Answer(found.summary, lines=tuple(lines), private=True)
-
-
-def _all(registry: Registry) -> Answer:
-    families: dict[str, list[Command]] = defaultdict(list)
-    for name in registry.names():
-        if name not in HIDDEN:
-            families[registry.commands[name].family].append(registry.commands[name])
-    lines: list[str] = []
-    for family in sorted(families, key=lambda f: (f not in _FAMILIES, f)):
-        lines += ["", _FAMILIES.get(family, family.capitalize())]
-        lines += [f"/{each.usage}: {each.summary}" for each in families[family]]
-    headline = "`/help NAME` explains one command; where a / does not reach, `!name` does the same."
-    return Answer(headline, text="\n".join(lines).strip(), file_name="commands.txt", private=True)
+        note += f" Also: {', '.join(f'/{alias}' for alias in found.aliases)}."
+    text = "\n".join([f"/{found.usage}", *found.help.splitlines()[1:]])
+    return Answer(found.summary, lines=(note,), text=text, private=True)

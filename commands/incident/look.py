@@ -28,7 +28,7 @@ async def list_(*, all_: bool = False, ask: Ask) -> Answer:
     rows = await ask.reader.rows(open_only=not all_, limit=_SHOWN)
     if not rows:
         return Answer("No incident is recorded." if all_ else "No incident is open.")
-    return _listed(ask, f"{_count(rows)} {'recorded' if all_ else 'open'}", rows)
+    return _listed(ask, f"{_count(rows)} {'recorded' if all_ else 'open'}", rows, states=all_)
 
 
 @command("incident search", effect="read", who="reporter")
@@ -40,7 +40,7 @@ async def search(words: Text, *, ask: Ask) -> Answer:
     rows = await ask.reader.rows(open_only=False, words=words, limit=_SHOWN)
     if not rows:
         return Answer("No incident has these words in its title or service; try fewer of them.")
-    return _listed(ask, f"{_count(rows)} found", rows)
+    return _listed(ask, f"{_count(rows)} found", rows, states=True)
 
 
 @command("incident mine", effect="read", who="reporter")
@@ -59,19 +59,20 @@ def _count(rows: Sequence[Row]) -> str:
     return "1 incident" if len(rows) == 1 else f"{len(rows)} incidents"
 
 
-def _listed(ask: Ask, headline: str, rows: Sequence[Row]) -> Answer:
+def _listed(ask: Ask, headline: str, rows: Sequence[Row], *, states: bool = False) -> Answer:
+    """With the owners, or with the states where not all of them are open."""
     cells = tuple(
         (
             str(row.number),
             row.severity,
-            row.state,
-            row.owner or "–",
-            span((ask.now - row.opened_at).total_seconds()),
             f"🔒 {row.title}" if row.private else row.title,
+            row.state if states else row.owner or "–",
+            span((ask.now - row.opened_at).total_seconds()),
         )
         for row in rows
     )
-    return Answer(headline, Table(("INC", "SEVERITY", "STATE", "OWNER", "AGE", "TITLE"), cells, right=(0, 4)))
+    columns = ("INC", "SEVERITY", "TITLE", "STATE" if states else "OWNER", "AGE")
+    return Answer(headline, Table(columns, cells, right=(0, 4)))
 
 
 @command("incident show", effect="read", who="reporter")
@@ -110,11 +111,11 @@ def _state_since(i: Incident) -> datetime:
 
 @command("timeline", effect="read", who="reporter")
 async def timeline(
-    count: Annotated[int, Range(1, 500)] = 20, *, incident: int | None = None, ask: Ask
+    count: Annotated[int, Range(1, 500)] = 12, *, incident: int | None = None, ask: Ask
 ) -> Answer:
     """Show the last lines of an incident's timeline.
 
-    /incident timeline                     the last 20 lines
+    /incident timeline                     the last 12 lines
     /incident timeline 50 incident=42      more of another incident
     """
     i = await ask.the(incident)

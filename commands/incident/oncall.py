@@ -35,14 +35,8 @@ async def oncall(rota: Name | None = None, *, ask: Ask) -> Answer:
     names = [rota] if rota is not None else list(roster.rotas)
     words = wording(ask)
     rows = [_shift(ask, roster, name, words) for name in names]
-    if rota is None:
-        rows += [
-            (rung.name.replace("_", " "), listed(rung.people) or "nobody", "always", "–")
-            for rung in roster.rungs.values()
-            if rung.rota is None
-        ]
     table = Table(("ROTA", "ON CALL", "UNTIL", "THEN"), tuple(rows))
-    lines = [] if rota is not None else [f"Below all: {roster.fallback}", *_outside(ask)]
+    lines = [] if rota is not None else [_always(roster), *_outside(ask)]
     return Answer(f"On call at {words.clock(ask.now, ask.now)}", table, tuple(lines))
 
 
@@ -56,6 +50,13 @@ def _shift(ask: Ask, roster: Roster, rota: str, words: Wording) -> tuple[str, st
     if until is None:
         return rota, person or "nobody", "always", "–"
     return rota, person or "nobody", words.clock(until, now), roster.on_call(rota, until) or "nobody"
+
+
+def _always(roster: Roster) -> str:
+    """The people who take no turns, on one line."""
+    fixed = [rung for rung in roster.rungs.values() if rung.rota is None]
+    told = [f"{rung.name.replace('_', ' ')}: {listed(rung.people) or 'nobody'}" for rung in fixed]
+    return " · ".join([*told, f"below all: {roster.fallback}"])
 
 
 def _outside(ask: Ask) -> list[str]:
@@ -136,7 +137,12 @@ async def simulate(
     moments = simulation.simulate(chosen, level, await ask.reader.roster(), start, name)
     words = wording(ask)
     rows = tuple(
-        (words.clock(m.at, start), span((m.at - start).total_seconds()), m.what, simulation.who(m))
+        (
+            f"{m.at.astimezone(words.zone):%H:%M}",
+            span((m.at - start).total_seconds()),
+            m.what,
+            simulation.who(m),
+        )
         for m in moments
     )
     table = Table(("AT", "AFTER", "WHAT", "WHO"), rows, right=(1,)) if rows else None

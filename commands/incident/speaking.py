@@ -28,6 +28,12 @@ def when(ask: Ask, at: datetime) -> str:
     return f"{wording(ask).clock(at, ask.now)}, {away}"
 
 
+def shortened(text: str, most: int = 140) -> str:
+    """The text on one line, cut after `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
 def next_deadline(ask: Ask, incident: Incident, policy: Policy, roster: Roster) -> str:
     """`carol (team lead) is paged at 03:00 CET, in 14 min`, or nothing where nothing will fall due."""
     timers = [t for t in due.timers(incident, policy) if t.kind != "item"]

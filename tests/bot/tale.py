@@ -20,7 +20,7 @@ from incidents import events as e
 from incidents import incident as incidents
 from incidents.approvals import Action
 from incidents.incident import Incident
-from incidents.oncall import Rota, Roster, Rung
+from incidents.oncall import Roster, Rota, Rung
 from incidents.policy import Policy, Severity, Step
 
 NIGHT = datetime(2026, 1, 3, 1, 30, tzinfo=UTC)  # 02:30 CET
@@ -140,7 +140,9 @@ class Tale:
         found = self.policy.severity(severity)
         assert found is not None
         values: dict[str, Any] = {"service": "realtime", "by": "grace", "number": 42} | more
-        return self.record(*life.open_incident(title=title, severity=found, policy=self.policy, now=self.now, **values))
+        return self.record(
+            *life.open_incident(title=title, severity=found, policy=self.policy, now=self.now, **values)
+        )
 
     def record(self, *events: e.Event) -> list[Say]:
         """As the log does: append, let fall due what is due now, announce in one batch."""

@@ -99,12 +99,13 @@ def test_the_name_of_the_file_is_the_one_that_was_given(
     ("after", "expected"),
     [
         ("  port: 80\x0780", "62: there is a control character (U+0007) here"),
+        ("  port: 8080  # \u2028web: {}", "62: there is a control character (U+2028) here"),
         (
             "\tport: 8080",
             "this is not YAML: found character that cannot start any token; indent with spaces, not tabs",
         ),
     ],
-    ids=["bell", "tab"],
+    ids=["bell", "line separator", "tab"],
 )
 def test_a_character_that_nobody_sees(tmp_path: Path, after: str, expected: str) -> None:
     """The line is named, the tab too."""
@@ -254,7 +255,9 @@ def test_commands_are_checked_where_they_are_known(tmp_path: Path) -> None:
 def only_faults(folder: Path, text: str | bytes) -> None:
     """Settings or ConfigError, each fault on one line that begins with the file and a line of it."""
     path = written(folder, text)
-    most = path.read_text(encoding="utf-8", errors="replace").count("\n") + 2
+    most = (
+        path.read_text(encoding="utf-8", errors="replace").count("\n") + 2
+    )  # reading makes all ends of lines \n
     error: ConfigError | None = None
     try:
         load(path, {})

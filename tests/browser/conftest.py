@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.bot.sample_bot import SampleBot, serving
@@ -24,7 +24,7 @@ DESKTOP, PHONE = (1280, 800), (360, 740)
 Open = Callable[..., Awaitable[Page]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     path = require("chromium")
     async with async_playwright() as playwright:
@@ -33,18 +33,18 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def bot() -> SampleBot:
     return SampleBot()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def url(bot: SampleBot) -> AsyncIterator[str]:
     async with serving(bot) as address:
         yield address
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def open_page(chromium: Browser, url: str) -> AsyncIterator[Open]:
     """Opens a page as somebody; at the end nothing may have gone wrong in any of them."""
     contexts: list[BrowserContext] = []

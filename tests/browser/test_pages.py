@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
@@ -11,7 +12,7 @@ from bot.chat import Content
 from tests.bot.sample_bot import SampleBot
 from tests.browser.conftest import PHONE, Open
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def say(page: Page, text: str) -> None:
@@ -22,7 +23,7 @@ async def say(page: Page, text: str) -> None:
 async def test_the_story(bot: SampleBot, open_page: Open) -> None:
     """Fire an alert, be paged, acknowledge, ask for a change, approve it as somebody else, see it done."""
     alice, bob = await open_page("alice"), await open_page("bob")
-    await alice.get_by_text("Fire an alert", exact=True).click()
+    await alice.locator("summary").click()
     await alice.get_by_role("button", name=re.compile("RedisDown")).click()
     await expect(alice.locator(".toast.page").first).to_contain_text("INC-1 critical: Redis is down")
     await expect(alice.locator("#contacted")).to_contain_text("SMS")
@@ -126,6 +127,7 @@ async def test_commands_complete_by_keyboard(open_page: Open) -> None:
 
 async def test_a_whole_command_is_sent_by_enter(bot: SampleBot, open_page: Open) -> None:
     """Completion never swallows an Enter that it has nothing to add to."""
+    await bot.open_incident("RedisDown", "Redis is down")
     page = await open_page("alice")
     await page.locator("#say").press_sequentially("/pods")
     await page.keyboard.press("Enter")
@@ -264,36 +266,7 @@ async def test_a_phone_shows_one_pane_at_a_time(bot: SampleBot, open_page: Open)
     await expect(page.locator("h1")).to_have_text("#ops")
 
 
-CONTRAST = r"""() => {
-  const channels = (color) => {
-    const numbers = color.match(/-?[\d.]+/g).map(Number);
-    const scale = color.startsWith("color(") ? 255 : 1;
-    const [r, g, b, a = 1] = numbers;
-    return [r * scale, g * scale, b * scale, a];
-  };
-  const over = (front, back) => front.slice(0, 3).map((c, i) => c * front[3] + back[i] * (1 - front[3])).concat(1);
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((c) => ((c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (element) => {
-    const layers = [];
-    for (let at = element; at; at = at.parentElement) layers.push(channels(getComputedStyle(at).backgroundColor));
-    return layers.reverse().reduce((back, front) => over(front, back), [255, 255, 255, 1]);
-  };
-  const found = new Map();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!/[\p{L}\d]/u.test(walker.currentNode.data) || !element.checkVisibility({ visibilityProperty: true })) continue;
-    if (element.closest("option, noscript, .skip")) continue;
-    const back = ground(element), front = over(channels(getComputedStyle(element).color), back);
-    const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) found.set(`${element.tagName}.${element.className}`, ratio.toFixed(2));
-  }
-  return Object.fromEntries(found);
-}"""
+CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,8 @@ from incidents import events as e
 from tests.commands.fakes import House, text_of
 
 RUNBOOKS = {
-    "redis-down": "---\ntitle: Redis is down\nalerts: [RedisDown]\nservices: [redis]\n---\n\n## Check\n1. Ping it.\n",
+    "redis-down": "---\ntitle: Redis is down\nalerts: [RedisDown]\nservices: [redis]\n---\n\n"
+    "## Check\n1. Ping it.\n",
     "realtime": "---\ntitle: Realtime service\nalerts: []\nservices: [realtime]\n---\nLook at it.\n",
     "notes": "no front matter\n",
 }
@@ -22,7 +23,7 @@ async def test_lists_are_of_what_the_person_may_see(house: House) -> None:
     house.now = house.now.replace(hour=3)
     told = text_of(await house.says("grace", "/incident list", None))
     assert "1 incident open" in told
-    assert "1 critical acknowledged alice 30 min Redis is down" in told
+    assert "1 critical Redis is down alice 1 h" in told
     assert "leaked" not in told
     assert "🔒 Keys were leaked" in text_of(await house.says("alice", "/incident list", None))
     assert "There is no INC-2" in await house.refused("grace", "!incident show INC-2", None)
@@ -31,7 +32,7 @@ async def test_lists_are_of_what_the_person_may_see(house: House) -> None:
     assert "1 incident found" in text_of(await house.says("grace", "/incident search redis", None))
     await house.says("alice", "/resolve", 1)
     assert "No incident is open" in text_of(await house.says("grace", "/incident list", None))
-    assert "Redis" in text_of(await house.says("grace", "/incident list all", None))
+    assert "Redis is down resolved" in text_of(await house.says("grace", "/incident list all", None))
 
 
 async def test_show_says_state_owner_and_what_comes_next(house: House) -> None:
@@ -83,7 +84,7 @@ async def test_the_timeline_is_headed_by_number_and_title(house: House) -> None:
     assert "03:30 CET  " in told
     last = await house.says("grace", "/incident timeline 2 incident=1", None)
     assert len(last.lines) == 2
-    assert "the last 2 of 4 lines" in last.headline
+    assert "the last 2 of 5 lines" in last.headline
     assert "three" in last.lines[-1]
     assert "1 to 500" in await house.refused("grace", "/timeline 501")
 
@@ -123,8 +124,13 @@ async def test_figures_over_incidents(house: House) -> None:
 async def test_help_lists_and_explains(house: House) -> None:
     """What only buttons send is not listed; a misspelt name gets the nearest."""
     told = text_of(await house.says("grace", "/help", None))
-    assert "/ack [TEXT] [eta=…]: Acknowledge the incident and own it; the pages stop." in told
-    assert "/cannot" not in told
+    assert "Incidents: ack, action, actions," in told
+    assert "cannot" not in told
+    listed = await house.says("grace", "/help incidents", None)
+    assert (
+        "/ack [TEXT] [eta=…]\n    Acknowledge the incident and own it; the pages stop."
+        in listed.data.decode()
+    )
     one = text_of(await house.says("grace", "/help incident open", None))
     assert "/incident open critical Redis is down" in one
     assert "Also: /open" in one

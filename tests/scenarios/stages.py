@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.play"))
 
 
 def _console() -> StageFactory:
-    from bot.app import stage
+    from bot.stage import stage
 
     return stage
 

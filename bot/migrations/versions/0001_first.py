@@ -93,7 +93,9 @@ def _ways() -> None:
         sa.Column("card", sa.Text()),
         sa.Column("position", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_messages"),
-        sa.UniqueConstraint("platform", "channel", "message_id", name="uq_messages_platform_channel_message_id"),
+        sa.UniqueConstraint(
+            "platform", "channel", "message_id", name="uq_messages_platform_channel_message_id"
+        ),
         sqlite_autoincrement=True,
     )
 
