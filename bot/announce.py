@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bot import announce_actions, announce_alerts, announce_life, announce_oncall, announce_pages
+from bot import announce_actions, announce_alerts, announce_life, announce_pages, announce_people
 from bot.announce_parts import edit
 from bot.chat import Say
 from bot.facts import Facts
@@ -19,7 +19,7 @@ RULES: Mapping[type[e.Event], Rule] = {
     **announce_alerts.RULES,
     **announce_pages.RULES,
     **announce_actions.RULES,
-    **announce_oncall.RULES,
+    **announce_people.RULES,
 }
 
 # What changes nothing that an incident's card shows.

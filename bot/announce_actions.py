@@ -1,4 +1,4 @@
-"""What is said about requested changes: the card is edited; new messages only where somebody must act or know."""
+"""What is said about requested changes: edits of the card, and messages where somebody must act or know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said about the alerts of an incident: more of them, none any more, and several services affected."""
+"""What is said about the alerts of an incident: more, none any more, several services affected."""
 
 from __future__ import annotations
 

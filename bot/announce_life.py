@@ -1,4 +1,4 @@
-"""What is said about the life of an incident: opened, acknowledged, updated, resolved, and what changes in it."""
+"""What is said about the life of an incident: opened, acknowledged, updated, changed, resolved, closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from bot.announce_parts import (
     all_of,
     channel_name,
     first_of,
-    invite,
     named,
     owner_or_on_call,
     room,
@@ -182,30 +181,6 @@ def severity(ev: e.SeverityChanged, before: Incident, i: Incident, batch: Batch,
     ]
 
 
-def role(ev: e.RoleTaken, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """Who has a role now; somebody who was given one is mentioned."""
-    return [invite(i, [ev.person]), say(i, "role", actor=ev.actor, person=ev.person, role=ev.role)]
-
-
-def joined(ev: e.Joined, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """The chat shows who joins."""
-    return [invite(i, [ev.person])]
-
-
-def left(ev: e.Left, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """Said only where a role is free now."""
-    free = [name for name, person in before.roles.items() if person == ev.person]
-    return [say(i, "left", person=ev.person, roles=free)] if free else []
-
-
-def handed_over(ev: e.HandedOver, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """The new owner is mentioned."""
-    giver = ev.before or ev.actor
-    taken = ev.person == ev.actor
-    data = {"giver": giver, "person": ev.person, "taken": taken, "status": i.state, "text": i.update_text}
-    return [invite(i, [ev.person]), say(i, "handed_over", **data)]
-
-
 def snoozed(ev: e.Snoozed, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     """When the next reminder comes; escalations run on."""
     return [say(i, "snoozed", actor=ev.actor, until=ev.until)]
@@ -317,10 +292,6 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.EtaSet: eta_set,
     e.EtaPassed: eta_passed,
     e.SeverityChanged: severity,
-    e.RoleTaken: role,
-    e.Joined: joined,
-    e.Left: left,
-    e.HandedOver: handed_over,
     e.Snoozed: snoozed,
     e.CadenceSet: cadence,
     e.Resolved: resolved,

@@ -1,4 +1,4 @@
-"""What is said when something falls due or somebody is paged: late clocks, steps, repeats, reminders, chasers."""
+"""What is said when something falls due or somebody is paged: late clocks, steps, repeats, reminders."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def page_failed(ev: e.PageFailed, before: Incident, i: Incident, batch: Batch, f
     return [say(i, "page_failed", **data)]
 
 
-# -- reminders and chasers ------------------------------------------------------------------------
+# -- reminders ------------------------------------------------------------------------
 
 
 def reminder(ev: e.ReminderDue, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
@@ -286,39 +286,6 @@ def reminder(ev: e.ReminderDue, before: Incident, i: Incident, batch: Batch, fac
     ]
 
 
-def item_added(ev: e.ActionItemAdded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    """Whose it is, and by when."""
-    data = {"item": ev.item, "text": ev.text, "owner": ev.owner, "due": ev.due, "mine": ev.owner == ev.actor}
-    return [say(i, "item_added", **data)]
-
-
-def item_done(ev: e.ActionItemDone, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    left = sum(not item.done for item in i.items)
-    return [say(i, "item_done", actor=ev.actor, item=ev.item, text=_item_text(i, ev.item), left=left)]
-
-
-def item_chased(
-    ev: e.ActionItemChased, before: Incident, i: Incident, batch: Batch, facts: Facts
-) -> list[Say]:
-    """The owner is asked; where the channel is archived, in direct messages."""
-    item = next((item for item in i.items if item.number == ev.item), None)
-    people = [item.owner] if item is not None and item.owner else owner_or_on_call(i, facts)
-    first = item.due if item is not None and item.due is not None else ev.due
-    data = {
-        "number": i.number,
-        "item": ev.item,
-        "text": _item_text(i, ev.item),
-        "people": people,
-        "due": first,
-    }
-    where = [room(i)] if i.closed_at is None else [f"person:{person}" for person in people]
-    return [Say(place, template="item_chased", data=data) for place in where]
-
-
-def _item_text(i: Incident, number: int) -> str:
-    return next((item.text for item in i.items if item.number == number), "")
-
-
 Rule = Callable[[Any, Any, Any, Batch, Facts], list[Say]]
 
 RULES: Mapping[type[e.Event], Rule] = {
@@ -328,7 +295,4 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.PageRepeated: repeated,
     e.PageFailed: page_failed,
     e.ReminderDue: reminder,
-    e.ActionItemAdded: item_added,
-    e.ActionItemDone: item_done,
-    e.ActionItemChased: item_chased,
 }

@@ -1,4 +1,4 @@
-"""What all announcements are made of: where they go, how an incident is named, who is paged by which means."""
+"""What announcements are made of: where they go, how an incident is named, who is paged by which means."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def page(found: Page, facts: Facts) -> list[Say]:
         }
         says.append(Say(f"person:{person}", op="direct", template="page_direct", data=data, lane=0))
         contacts = facts.people[person].contacts if person in facts.people else ()
-        for kind in dict.fromkeys(kind for kind, _ in contacts):
-            says.append(
-                Say(f"person:{person}:{kind}", op="contact", template="page_contact", data=data, lane=0)
-            )
+        says += [
+            Say(f"person:{person}:{kind}", op="contact", template="page_contact", data=data, lane=0)
+            for kind in dict.fromkeys(kind for kind, _ in contacts)
+        ]
     return says

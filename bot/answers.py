@@ -56,7 +56,7 @@ def _file(answer: Answer, lines: Sequence[str]) -> Upload:
 
 
 def _that_matter(answer: Answer, table: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """Three of them: a table's rows with a remark, lines that tell of trouble; else the first, or the last."""
+    """Three: a table's rows with a remark, lines that tell of trouble; else the first, or the last."""
     if table:
         heads, rows = table[:1], table[1:]
         chosen = [row for row in rows if _MATTERS.search(row)] or list(rows)

@@ -39,6 +39,7 @@ from bot.resources import resource
 from bot.run import Watch
 from bot.work import Work
 from commands.actions import Ops, Target
+from commands.incident.runbook import pages
 from commands.registry import Registry, collect
 from incidents import approvals, events, incident, oncall
 from incidents.ports import Clock, RefusedError
@@ -100,7 +101,13 @@ class Bot:
         self.clock = clock
         self.work = Work()
         redaction = settings.redaction
-        self.desk = Desk(settings, Redactor(redaction.patterns, redaction.values), observed=observe)
+        self._runbooks = runbooks()
+        self.desk = Desk(
+            settings,
+            Redactor(redaction.patterns, redaction.values),
+            runbooks=pages(self._runbooks),
+            observed=observe,
+        )
         self.registry = registry()
         self.renderer = Renderer(settings.zone)
         self.places = Places(settings, platforms)
@@ -132,7 +139,7 @@ class Bot:
             places=self.places,
             propose=self.executor.propose,
             export=self.export,
-            runbooks=runbooks(),
+            runbooks=self._runbooks,
         )
         self.alerting = Alerting(log_store, self.desk, clock)
         self.handovers = Handovers(settings)

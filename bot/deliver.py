@@ -108,13 +108,8 @@ class Deliverer:
         self._stale[ref] = None
         self.wake.set()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no card waits to be edited."""
-        return not self._stale
-
     async def drain(self) -> int:
-        """Deliver everything that may go now; returns how many rows that were."""
+        """Deliver everything that may go now; returns how many rows and stale cards that were."""
         delivered = 0
         async with self._turn:
             while rows := await self._store.run(self._claim):
@@ -129,6 +124,7 @@ class Deliverer:
             for ref in list(self._stale):
                 self._stale.pop(ref, None)
                 await self._refresh(ref)
+                delivered += 1
         return delivered
 
     async def next_retry(self) -> datetime | None:

@@ -13,11 +13,12 @@ from sqlalchemy import func, select
 
 from bot import store
 from bot.announce import announce
-from bot.chat import Say
+from bot.chat import Button, Say
 from bot.config import Settings
 from bot.facts import Contacted
 from bot.redact import Redactor
 from bot.scrub import scrub
+from commands.incident.runbook import Page, matching, section
 from incidents import approvals, due, oncall
 from incidents import events as e
 from incidents.approvals import Action
@@ -49,6 +50,7 @@ class Desk:
 
     settings: Settings
     redactor: Redactor
+    runbooks: Sequence[Page] = ()
     policies: dict[str, Policy] = field(default_factory=dict)
     dues: dict[str, tuple[Any, datetime | None]] = field(default_factory=dict)
     said: Callable[[], object] = lambda: None
@@ -255,6 +257,7 @@ class Logbook:
             if after is not before:
                 self._index(stream, before, after)
         self._announce()
+        self._runbooks()
         self._outbox()
         if self._happened:
             committed = tuple(self._happened)
@@ -299,6 +302,19 @@ class Logbook:
                 number = h.after.incident
                 says.append((Say(channel=f"incident:{number}", op="card", ref=f"incident:{number}", lane=2), None))
         self._says = says + self._says
+
+    def _runbooks(self) -> None:
+        """Under a new incident: which runbook fits, and when it says to escalate."""
+        opened = [h.event.number for h in self._happened if isinstance(h.event, e.IncidentOpened)]
+        for incident in [found for number in opened if (found := self.incident(number))]:
+            names = [alert.name for alert in incident.alerts.values()]
+            catalogue = self.desk.settings.catalogue
+            page = matching(self.desk.runbooks, names, incident.services, catalogue)
+            if page is not None:
+                data = {"title": page.title, "criteria": section(page, "Escalate when")}
+                buttons = (Button("Runbook", "/runbook"), Button("Escalate", "/escalate"))
+                where = f"incident:{incident.number}"
+                self.say(Say(where, template="runbook", data=data, card="runbook", buttons=buttons))
 
     def _outbox(self) -> None:
         seen: set[str] = set()

@@ -11,7 +11,7 @@ REDACTED = "‹redacted›"
 
 _WORDS = (
     r"(?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?"
-    r"|_key|_pass|redis_?auth)"
+    r"|(?<!group)(?<!primary)(?<!foreign)(?<!routing)(?<!public)_key|_pass|redis_?auth)"
 )
 _WORD_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "redisauth", "redis_auth")
 _VALUE = r"(?P<value>\"[^\"\n]{1,500}\"|'[^'\n]{1,500}'|[^\s,;\"'}&<>]{1,2000})"
@@ -25,16 +25,15 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 
-# Words of which a text holds one, in small letters, where the pattern beside them may match. What group 1 matches
-# is kept, the rest goes. No pattern repeats what repeats, and each begins with letters of its own or looks behind,
-# so that the time is linear in the length of the text.
+# Each pattern stands beside small letters of which a text holds some where it may match. What group 1 matches
+# is kept, the rest goes. No pattern repeats what repeats, and each begins with letters of its own or looks
+# behind, so that the time is linear in the length of the text.
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (hints, re.compile(pattern))
     for hints, pattern in (
         (
             ("authoriz",),
-            r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|digest|token)\s{1,3})?)"
-            r"(?!‹)[^\s\"']{4,4000}",
+            r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,10}\s{1,3})?)(?!‹)[^\s\"']{4,4000}",
         ),
         (("bearer",), r"(?i)(\bbearer\s{1,3})(?=[^\s\"']{0,200}\d)[\w.~+/=-]{8,4000}"),
         (
@@ -66,7 +65,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
         (("syt_",), r"()\bsyt_\w{8,500}"),
     )
 )
-# A text without any of these holds nothing to be found. The longer ones that begin like a shorter one are left out.
+# A text without any of these holds nothing to be found; those that hold a shorter one are left out.
 _HINTS = tuple(
     hint
     for hint in dict.fromkeys(

@@ -85,20 +85,23 @@ class PlayStage:
 
     async def settle(self) -> None:
         """Return when no task is runnable, and the writer's queue and the outbox are empty."""
-        quiet = 0
-        while quiet < SETTLED:
-            before = (self.bot.store.pending, self.bot.work.active)
+        while True:
+            await self._quiet()
+            # Only now: what is delivered, and thus what is recorded, must not hang on who was faster.
+            if not await self.bot.deliverer.drain():
+                return
+
+    async def _quiet(self) -> None:
+        """Return when every task sleeps on the clock and no unit waits for the log."""
+        turns = 0
+        while turns < SETTLED:
             await self.bot.store.idle()
-            delivered = await self.bot.deliverer.drain()
-            for _ in range(5):
-                await asyncio.sleep(0)
-            busy = self.bot.work.active > self.clock.parked or self.bot.store.pending
-            if busy or delivered or not self.bot.deliverer.idle or before != (0, self.bot.work.active):
-                quiet = 0
-                if busy:
-                    await asyncio.sleep(0.0005)  # a reader's thread has to get its turn
+            await asyncio.sleep(0)
+            if self.bot.work.active > self.clock.parked or self.bot.store.pending:
+                turns = 0
+                await asyncio.sleep(0.0002)  # a reader's thread has to get its turn
             else:
-                quiet += 1
+                turns += 1
 
     async def next_due(self) -> datetime | None:
         """When something happens next by itself."""
@@ -109,7 +112,7 @@ class PlayStage:
         """Move the clock; deadlines come before anything else at that time."""
         self.clock.move(now)
         await self.bot.watch.tick()
-        await self.bot.deliverer.drain()
+        await self.settle()
         self.clock.wake(now)
 
     async def alert(self, source: str, body: bytes) -> None:

@@ -42,7 +42,10 @@ class IncidentView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineRow:
-    """One line of a timeline; `category` is one word: alert, page, status, change, note, late, people …"""
+    """One line of a timeline; `text` is a whole sentence.
+
+    `category` is life, alert, page, clock, update, action, note, people or review.
+    """
 
     at: datetime
     actor: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from aiohttp import web
 
 from bot.views import IncidentView
@@ -14,6 +15,8 @@ FORMS = ("md", "html", "json", "csv", "zip")
 EXPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
 )
+
+_log = structlog.get_logger()
 
 
 class Board:
@@ -35,7 +38,12 @@ class Board:
 
     async def html(self, me: str = "") -> str:
         """The board's rows; `me` keeps the person in the links of the sandbox."""
-        return self._pages.macro("_parts.html", "board", in_order(await self._context.board()), me)
+        try:
+            rows = in_order(await self._context.board())
+        except Exception:  # noqa: BLE001 - an edge: without its log the bot can still be talked to
+            _log.exception("the board cannot be read")
+            return self._pages.macro("_parts.html", "no_board")
+        return self._pages.macro("_parts.html", "board", rows, me)
 
     async def page(self, request: web.Request) -> web.Response:
         """The board alone."""

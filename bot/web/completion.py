@@ -14,6 +14,7 @@ from incidents.events import BOT
 
 def completion(context: WebContext, console: Console) -> dict[str, Any]:
     """Commands, and the names that they take: `kinds` maps a kind of argument to its words."""
+    named = {"rota", *context.settings.words}
     found = []
     for name in context.registry.names():
         command = context.registry.commands[name]
@@ -25,10 +26,12 @@ def completion(context: WebContext, console: Console) -> dict[str, Any]:
                 "summary": command.summary,
                 "help": command.help,
                 "effect": command.effect,
-                "arguments": [_argument(a) for a in command.arguments],
+                "arguments": [_argument(a, command.name, named) for a in command.arguments],
             }
         )
     kinds = {
+        **{name: list(words) for name, words in context.settings.words.items()},
+        "rota": list(context.settings.rotas),
         "service": list(context.settings.services),
         "person": [f"@{name}" for name in (*console.people, BOT)],
         "command": context.registry.names(),
@@ -36,7 +39,7 @@ def completion(context: WebContext, console: Console) -> dict[str, Any]:
     return {"commands": found, "kinds": kinds}
 
 
-def _argument(argument: Argument) -> dict[str, Any]:
+def _argument(argument: Argument, command: str, named: set[str]) -> dict[str, Any]:
     bounds = argument.range
     return {
         "name": argument.name,
@@ -44,7 +47,8 @@ def _argument(argument: Argument) -> dict[str, Any]:
         "keyword": argument.keyword,
         "rest": argument.rest,
         "choices": list(argument.choices),
-        "kind": _kind(argument),
+        "flag": argument.type is bool,
+        "kind": _kind(argument, command, named),
         "hint": f"{bounds.low} to {bounds.high}" if bounds else _HINTS.get(argument.type, ""),
     }
 
@@ -57,7 +61,9 @@ _HINTS: dict[Any, str] = {
 }
 
 
-def _kind(argument: Argument) -> str:
-    if argument.type is Service:
-        return "service"
-    return "person" if argument.type is registry.Person else ""
+def _kind(argument: Argument, command: str, named: set[str]) -> str:
+    if argument.type in (Service, registry.Person):
+        return "service" if argument.type is Service else "person"
+    if command == "help":
+        return "command"
+    return argument.name if argument.name in named else ""

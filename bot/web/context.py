@@ -43,8 +43,9 @@ class WebSettings:
     hosts: tuple[str, ...] = ()
     password: str | None = None
     about: Mapping[str, str] = field(default_factory=dict)  # person → "primary on-call", for the switch
-    services: tuple[str, ...] = ()  # names for completion
+    services: tuple[str, ...] = ()  # for completion, as are these:
     rotas: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # argument's name → what it may be
     alert_token: str | None = None
     alert_limit: int = 1_000_000
     speeds: tuple[float, ...] = (1, 60, 600)

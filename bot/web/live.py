@@ -17,7 +17,8 @@ from bot.web.context import WebContext
 from bot.web.page import Pages
 
 # Wall-clock seconds, not the bot's: this is about browsers and sockets.
-LOOK = 1.0  # the board is looked at again at least so often while somebody watches
+LOOK = 0.5  # the board is looked at again at least so often while somebody watches
+FRESH = 0.2  # and at most so often, however many watch and however much is said
 PULSE = 5.0  # and the clock is told so often, which also finds readers who went away
 
 
@@ -29,6 +30,7 @@ class Live:
         self._pages = pages
         self._board = board
         self._streams: set[asyncio.Event] = set()
+        self._looked: dict[str, tuple[float, str]] = {}  # by reader: when, and what it was
         self._closing = False
         console.watch(self.wake)
 
@@ -74,7 +76,7 @@ class Live:
                     yield event(type(thing).__name__.lower(), data, since)
             if any(isinstance(thing, Channel) for thing in changed):
                 yield event("channels", {"html": self._pages.macro("_parts.html", "channels", reader, "")})
-            if (now := await self._board.html(reader.me)) != board:
+            if (now := await self._rows(reader.me)) != board:
                 board = now
                 yield event("board", {"html": board})
             if self._context.clock.speed != speed or loop.time() - told > PULSE:
@@ -84,6 +86,14 @@ class Live:
                 await asyncio.wait_for(wake.wait(), LOOK)
             except TimeoutError:
                 continue
+
+    async def _rows(self, me: str) -> str:
+        now = asyncio.get_running_loop().time()
+        at, html = self._looked.get(me, (float("-inf"), ""))
+        if now - at > FRESH:
+            html = await self._board.html(me)
+            self._looked[me] = (now, html)
+        return html
 
     def _thing(self, thing: Thing, reader: Reader) -> dict[str, Any] | None:
         if isinstance(thing, Page):

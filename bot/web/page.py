@@ -81,7 +81,10 @@ class Pages:
             kind = KINDS[Path(name).suffix]
             return web.Response(body=self.files[name], content_type=kind, charset="utf-8", headers=headers)
 
-        return [web.get("/static/{name}", static)]
+        async def icon(_: web.Request) -> web.Response:  # what browsers ask for beside a page without one
+            return web.Response(body=self.files["bell.svg"], content_type="image/svg+xml")
+
+        return [web.get("/static/{name}", static), web.get("/favicon.ico", icon)]
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(self._settings.zone)

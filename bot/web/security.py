@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 # Called by machines, under whatever name or address; alerts bring a token of their own.
 MACHINES = ("/healthz", "/readyz", "/metrics", "/alerts/")
-PUBLIC = ("/status", "/static/")
+PUBLIC = ("/status", "/static/", "/favicon.ico")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 POLICY = "; ".join(

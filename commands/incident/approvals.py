@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commands.actions import Answer, Table
 from commands.case import Ask, Case, Reply, sentence
-from commands.incident.breakglass import follow_up, may_break
+from commands.incident.breakglass import may_break, review
 from commands.incident.configured import break_glass
 from commands.incident.seen import action_asked, action_here, action_seen
 from commands.incident.speaking import when, wording
@@ -91,7 +91,7 @@ def breakglass(number: int, reason: Text, *, case: Case) -> None:
     delay = break_glass(case.rules).delay[str(action.plan.get("effect", "danger"))]
     found = domain.break_glass(action, by=case.by, reason=reason, now=case.now, delay=delay, refusal=refusal)
     case.record_action(number, *found)
-    follow_up(case, action, reason.strip())
+    review(case, action, reason.strip())
 
 
 @command("pending", effect="read", who="reporter")
@@ -139,8 +139,8 @@ _STATES = {"pending": "waits for votes", "unknown": "outcome unknown", "void": "
 
 def _needs(ask: Ask, action: Action) -> str:
     needs = "1 approval" if action.quorum == 1 else f"{action.quorum} approvals"
-    counted = listed(action.approvals) if action.approvals else "nobody yet"
-    parts = [f"{action.requester} asked; it takes {needs}, not {action.requester}'s; approved by {counted}"]
+    counted = f"{listed(action.approvals)} approved" if action.approvals else "nobody approved"
+    parts = [f"{action.requester} asked; it takes {needs}, not {action.requester}'s; {counted}"]
     if action.state == "pending":
         others = [p for p in action.eligible if p != action.requester and p not in action.approvals]
         parts.append(f"{listed(others)} can vote" if others else "nobody else can vote")

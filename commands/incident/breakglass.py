@@ -1,4 +1,4 @@
-"""Breaking the glass: who may, and what always follows: the team lead is paged, a review is due."""
+"""Breaking the glass: who may, and the review that is always due afterwards."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from datetime import timedelta
 
 from commands.case import Case
 from commands.incident.configured import break_glass, team_lead_rungs
-from incidents import events as e
 from incidents import life
 from incidents.approvals import Action
-from incidents.change_sentences import change_text
 from incidents.due import FALLBACK, choose
 from incidents.incident import Incident
 from incidents.ports import RefusedError
@@ -32,21 +30,18 @@ def may_break(case: Case, action: Action) -> str | None:
     return f"{case.by}, breaking the glass is for {named}."
 
 
-def follow_up(case: Case, action: Action, reason: str) -> None:
-    """Page the team lead, and note the review of it as an action item."""
+def review(case: Case, action: Action, reason: str) -> None:
+    """Note the review of it as an action item; that the team lead is paged follows from the event itself."""
     incident = _incident(case, action)
-    lead, people = _team_lead(case, incident)
-    why = f"break-glass on #{action.number} ({change_text(action.plan)}): {reason}"
-    paged = e.Paged(at=case.now, actor=case.by, people=people, rung="", why=why)
     item = life.add_item(
         incident,
         by=case.by,
         now=case.now,
         text=f"Review the break-glass of #{action.number}: {reason}",
-        owner=lead,
+        owner=_team_lead(case, incident),
         due=case.now + _REVIEW_AFTER,
     )
-    case.record(*([paged] if people else []), *item, number=incident.number)
+    case.record(*item, number=incident.number)
 
 
 def _incident(case: Case, action: Action) -> Incident:
@@ -58,13 +53,12 @@ def _incident(case: Case, action: Action) -> Incident:
     return case.other(action.incident)
 
 
-def _team_lead(case: Case, incident: Incident) -> tuple[str | None, tuple[str, ...]]:
+def _team_lead(case: Case, incident: Incident) -> str | None:
     """The team lead, or whoever stands above where that is nobody else than the asker."""
     policy, roster = case.log.policy(incident), case.log.roster
-    rungs = [*team_lead_rungs(roster, policy), FALLBACK]
-    for rung in rungs:
+    for rung in (*team_lead_rungs(roster, policy), FALLBACK):
         _, people, _ = choose(incident, policy, roster, rung, case.now, page=False)
-        others = tuple(person for person in people if person != case.by)
-        if others:
-            return others[0], others
-    return None, ()
+        for person in people:
+            if person != case.by:
+                return person
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from commands.actions import Answer
 from commands.case import Ask, File
 from commands.registry import Command, Registry, Text, command
@@ -45,11 +47,25 @@ def _listed(registry: Registry, family: str) -> list[Command]:
 
 def _all(registry: Registry) -> Answer:
     lines = [
-        f"{title}: {', '.join(each.name for each in _listed(registry, family))}"
+        f"{title}: {_together(each.name for each in _listed(registry, family))}"
         for family, title in _FAMILIES.items()
     ]
-    headline = "`/help NAME` explains a command; where a / does not reach, `!NAME` does the same."
+    headline = "“/help NAME” explains a command; where a / does not reach, “!NAME” does the same."
     return Answer(headline, lines=tuple(lines), private=True)
+
+
+def _together(names: Iterable[str]) -> str:
+    """Names that begin alike as one: redis info|keys|ping."""
+    seconds: dict[str, list[str]] = {}
+    for name in names:
+        first, _, second = name.partition(" ")
+        seconds.setdefault(first, []).append(second)
+    told = []
+    for first, found in seconds.items():
+        told += [first] if "" in found else []
+        if more := "|".join(second for second in found if second):
+            told.append(f"{first} {more}")
+    return ", ".join(told)
 
 
 def _family(registry: Registry, family: str) -> File:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from commands.actions import Answer, Table
 from commands.case import Ask, File, Row
-from commands.incident.speaking import next_deadline, when, wording
+from commands.incident.speaking import ago, next_deadline, when, wording
 from commands.registry import Range, Text, command
 from incidents import timeline as domain
 from incidents.incident import Incident
@@ -86,7 +86,7 @@ async def show(incident: int | None = None, *, ask: Ask) -> Answer:
     policy, roster = await ask.reader.policy(i), await ask.reader.roster()
     service = f" ({', '.join(i.services)})" if i.services else ""
     lines = [
-        f"{i.state.capitalize()} since {when(ask, _state_since(i))}",
+        f"{i.state.capitalize()} since {ago(ask, _state_since(i))}",
         f"Owner {i.owner or '–'} · " + " · ".join(f"{r} {i.roles.get(r, '–')}" for r in _ROLES),
     ]
     if i.update_text:

@@ -14,12 +14,12 @@ from commands.incident.opening import severity_of
 from commands.incident.speaking import wording
 from commands.registry import Duration, Name, Person, command
 from commands.values import duration as read_duration
-from commands.values import is_duration, nearest, shown
+from commands.values import is_duration, nearest, shown, spoken
 from incidents import oncall as domain
 from incidents.oncall import Roster
 from incidents.policy import Policy
 from incidents.ports import RefusedError
-from incidents.wording import Wording, listed, span
+from incidents.wording import Wording, listed
 
 
 @command("oncall", effect="read", who="reporter")
@@ -74,7 +74,7 @@ def _no_rota(rota: str, roster: Roster) -> RefusedError:
 
 
 @command("oncall override", effect="incident")
-def override(person: Person, duration: Duration, *, rota: Name | None = None, case: Case) -> Reply:
+def override(person: Person, duration: Duration, *, rota: Name | None = None, case: Case) -> Reply | None:
     """Let somebody stand in on a rota from now on.
 
     /oncall override @bob 2h                     on your own shift
@@ -96,6 +96,8 @@ def override(person: Person, duration: Duration, *, rota: Name | None = None, ca
         roster, rota=name, person=person, by=case.by, leads=leads, now=case.now, lasts=lasts
     )
     case.log.record("oncall-main", *found)
+    if case.number is None:
+        return None  # what the operations channel is told is enough
     until = Wording(zone=zone(case.rules)).clock(case.now + lasts, case.now)
     return sentence(f"{person} is on call on {name} until {until}.")
 
@@ -139,9 +141,9 @@ async def simulate(
     rows = tuple(
         (
             f"{m.at.astimezone(words.zone):%H:%M}",
-            span((m.at - start).total_seconds()),
+            spoken(int((m.at - start).total_seconds())),
             m.what,
-            simulation.who(m),
+            ", ".join(m.people) or "–",
         )
         for m in moments
     )

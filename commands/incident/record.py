@@ -86,10 +86,8 @@ async def actions(*, ask: Ask) -> Answer:
     if ask.number is not None:
         i = await ask.incident()
         if not i.items:
-            return Answer(
-                f"INC-{i.number} has no action items. "
-                "`/incident action raise the memory limit @bob due=3d` adds one."
-            )
+            adds = "/incident action raise the memory limit due=3d"
+            return Answer(f"INC-{i.number} has no action items; “{adds}” adds one.")
         return Answer(f"Action items of INC-{i.number}", lines=tuple(_line(ask, words, x) for x in i.items))
     lines = []
     for row in await ask.reader.rows(open_only=False, limit=200):

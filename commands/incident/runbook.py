@@ -72,6 +72,13 @@ def matching(
     return None
 
 
+def section(page: Page, heading: str) -> list[str]:
+    """The items of the list under `## heading`; empty where the runbook has no such part."""
+    _, _, rest = f"\n{page.text}".partition(f"\n## {heading}\n")
+    lines = [line.strip() for line in rest.partition("\n## ")[0].splitlines()]
+    return [line[2:].rstrip(";.") for line in lines if line.startswith(("- ", "* "))]
+
+
 @command("runbook", effect="read", who="reporter")
 async def runbook(name: Name | None = None, *, ask: Ask) -> Answer:
     """Show a runbook: by its name, by an alert's, or the one that fits this incident.
@@ -112,4 +119,4 @@ def _list(every: list[Page]) -> Answer:
     if not every:
         return Answer("There are no runbooks; put Markdown files into the runbooks folder.")
     lines = tuple(f"{page.name}: {page.title}" for page in every)
-    return Answer("`/runbook NAME` posts one of these:", lines=lines, private=True)
+    return Answer("“/runbook NAME” posts one of these:", lines=lines, private=True)

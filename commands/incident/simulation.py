@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from incidents import due, life
 from incidents import events as e
-from incidents.incident import Incident, fold
+from incidents.incident import fold
 from incidents.oncall import Roster
 from incidents.policy import CLOCK_LABELS, Policy, Severity
-from incidents.wording import listed, span
+from incidents.wording import span
 
 _AT_LEAST = timedelta(hours=2)
 _MARGIN = timedelta(minutes=1)
@@ -57,30 +57,26 @@ def _horizon(severity: Severity) -> timedelta:
 
 def _moments(event: e.Event, policy: Policy, severity: Severity, seen: set[str]) -> Iterator[Moment]:
     if isinstance(event, e.ResponseLate):
-        yield Moment(event.due, f"{CLOCK_LABELS.get(event.clock, event.clock)} is late")
+        yield Moment(event.due, f"late: {CLOCK_LABELS.get(event.clock, event.clock)}")
     elif isinstance(event, e.EscalationDue):
         yield _step(event, policy)
     elif isinstance(event, e.ReminderDue) and "reminder" not in seen:
         seen.add("reminder")
-        yield Moment(event.due, f"reminder, then every {span(severity.remind_every or 0)}")
+        yield Moment(event.due, f"reminder every {span(severity.remind_every or 0)}")
     elif isinstance(event, e.PageRepeated) and "repeat" not in seen:
         seen.add("repeat")
         every, times = span(policy.page_every), policy.page_repeats
-        yield Moment(event.due, f"page again, each every {every}, {times} times", event.people)
+        yield Moment(event.due, f"page again, {times} times every {every}", event.people)
 
 
 def _step(event: e.EscalationDue, policy: Policy) -> Moment:
     if event.do == "message":
         return Moment(event.due, "message to the team's channel", event.people, event.skipped)
-    label = f" {policy.label(event.rung)}" if event.rung else ""
-    if not event.people:
-        return Moment(event.due, f"nobody new to {event.do}{label}", (), event.skipped)
-    return Moment(event.due, f"{event.do}{label}", event.people, event.skipped)
-
-
-def after(incident: Incident, moment: Moment) -> str:
-    """How long after the opening: 1 h 30 min."""
-    return span((moment.at - incident.opened_at).total_seconds())
+    label = policy.label(event.rung).partition(" (")[0]
+    if not event.rung:
+        return Moment(event.due, f"{event.do}: reminders unanswered", event.people, event.skipped)
+    what = f"{event.do} {label}" if event.people else f"{label}: paged before"
+    return Moment(event.due, what, event.people, event.skipped)
 
 
 def everybody(moments: list[Moment]) -> tuple[str, ...]:
@@ -91,8 +87,3 @@ def everybody(moments: list[Moment]) -> tuple[str, ...]:
 def missing(moments: list[Moment]) -> list[str]:
     """Why rungs were passed over, once each."""
     return list(dict.fromkeys(reason for moment in moments for reason in moment.skipped))
-
-
-def who(moment: Moment) -> str:
-    """The people of a moment, or a dash."""
-    return listed(moment.people) if moment.people else "–"

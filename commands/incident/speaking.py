@@ -21,8 +21,13 @@ def wording(ask: Ask) -> Wording:
     return Wording(zone=ZoneInfo(ask.zone))
 
 
+def ago(ask: Ask, at: datetime) -> str:
+    """02:31 CET (12 min)."""
+    return f"{wording(ask).clock(at, ask.now)} ({span((ask.now - at).total_seconds())})"
+
+
 def when(ask: Ask, at: datetime) -> str:
-    """02:45 CET, in 14 min; or 12 min ago."""
+    """02:45 CET, in 14 min; or, where it has passed, 12 min ago."""
     seconds = (at - ask.now).total_seconds()
     away = f"in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} ago"
     return f"{wording(ask).clock(at, ask.now)}, {away}"

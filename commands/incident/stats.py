@@ -75,9 +75,10 @@ def _table(counted: list[_Counted], by: str | None) -> Table:
     rows = [_row(name, figures) for name, figures in sorted(groups.items(), key=lambda g: (-len(g[1]), g[0]))]
     if by is not None and len(groups) > 1:
         rows.append(_row("all", [each.figures for each in counted]))
-    return Table(
-        ((by or "").upper(), "COUNT", "MTTA", "MTTR", "CLOCKS MISSED"), tuple(rows), right=(1, 2, 3, 4)
-    )
+    columns = (str(by).upper(), "COUNT", "MTTA", "MTTR", "CLOCKS MISSED")
+    if by is None:
+        return Table(columns[1:], tuple(row[1:] for row in rows), right=(0, 1, 2, 3))
+    return Table(columns, tuple(rows), right=(1, 2, 3, 4))
 
 
 def _row(name: str, figures: list[Metrics]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import { compose } from "./composer.js";
 import { tell } from "./clock.js";
+import { toast } from "./toasts.js";
 
 const page = document.body.dataset;
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -239,25 +240,6 @@ function noticeChannel(told) {
   if (told.mention) link.dataset.mention = Math.max(link.dataset.mention, told.number);
 }
 
-// -- toasts ----------------------------------------------------------------------------------------
-
-const BELL = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3.2a1.6 1.6 0 0 0-1.6 1.6v.5A6.2 6.2 0 0 0 5.8 11.3c0 3.6-.9 5-1.9 6-.5.5-.2 1.4.6 1.4h15c.8 0 1.1-.9.6-1.4-1-1-1.9-2.4-1.9-6a6.2 6.2 0 0 0-4.6-6v-.5A1.6 1.6 0 0 0 12 3.2Z"/><path d="M9.6 20a2.5 2.5 0 0 0 4.8 0Z"/></svg>';
-
-function toast(kind, head, text) {
-  const made = parse(`<div class="toast ${kind}" role="alert"><span class="head">${BELL}<span></span></span><button type="button">Close</button><p></p></div>`).firstElementChild;
-  $(".head span", made).textContent = head;
-  $("p", made).textContent = text;
-  $("button", made).addEventListener("click", () => made.remove());
-  const toasts = $("#toasts");
-  toasts.prepend(made);
-  while (toasts.children.length > 3) toasts.lastElementChild.remove();
-  let timer;
-  const wait = () => (timer = setTimeout(() => made.remove(), kind === "page" ? 12_000 : 7_000));
-  made.addEventListener("mouseenter", () => clearTimeout(timer));
-  made.addEventListener("mouseleave", wait);
-  wait();
-}
-
 // -- the stream ------------------------------------------------------------------------------------
 
 let seen = Number(page.rev);
@@ -289,7 +271,7 @@ function follow() {
   });
   on("page", (told) => {
     $("#contacted").replaceChildren(parse(told.html));
-    if (told.mine) toast("page", `${told.method} · to you`, told.text);
+    if (told.mine) toast("page", told.method, told.text);
   });
   on("clock", (told) => {
     tell(told.now, told.speed);

@@ -40,9 +40,9 @@ function offersFor(box, data) {
     .filter((c) => [c.name, ...c.aliases].some((n) => n.startsWith(partial)) || (partial.length > 2 && c.name.includes(partial)))
     .sort((a, b) => b.name.startsWith(partial) - a.name.startsWith(partial))
     .map((c) => ({ text: `${sign}${c.name} `, label: sign + c.name, note: c.summary, effect: c.effect, start: 0 }));
-  if (!found || names.length) return { offers: names, command: found?.command };
-  const done = words.slice(found.count, -1);
-  return { offers: argumentsFor(found.command, done, word, start, data), command: found.command, at: position(found.command, done) };
+  if (!found) return { offers: names };
+  const { command, count } = found, done = words.slice(count, -1);
+  return { offers: [...names, ...argumentsFor(command, done, word, start, data)], command, at: position(command, done) };
 }
 
 const positional = (command) => command.arguments.filter((a) => !a.keyword);
@@ -57,6 +57,7 @@ function argumentsFor(command, done, word, start, data) {
   const [key, value] = word.includes("=") ? word.split(/=(.*)/s) : [null, null];
   const values = (argument) => (argument.choices.length ? argument.choices : data.kinds[argument.kind] ?? []);
   const offer = (text, note) => ({ text, label: text.trim(), note, start });
+  const optional = (text, note) => ({ ...offer(text, note), quiet: true }); // never taken by a mere Enter
   if (key !== null) {
     const argument = command.arguments.find((a) => a.keyword && a.name === key);
     return argument ? values(argument).filter((v) => v.startsWith(value)).map((v) => offer(`${key}=${v} `)) : [];
@@ -66,10 +67,12 @@ function argumentsFor(command, done, word, start, data) {
   if (next) offers.push(...values(next).filter((v) => v.startsWith(word)).map((v) => offer(`${v} `, next.name)));
   for (const a of command.arguments) {
     const used = done.some((w) => w.startsWith(`${a.name}=`));
-    if (a.keyword && !used && word && a.name.startsWith(word)) offers.push(offer(`${a.name}=`, a.hint || a.kind));
+    const text = a.flag ? `--${a.name} ` : `${a.name}=`;
+    const starts = word && (text.startsWith(word) || a.name.startsWith(word));
+    if (a.keyword && !used && starts && !done.includes(text.trim())) offers.push(optional(text, a.hint || a.kind));
   }
   const dry = ["change", "danger"].includes(command.effect) && word.startsWith("-") && "--dry-run".startsWith(word);
-  return dry ? [...offers, offer("--dry-run ", "show the plan alone")] : offers;
+  return dry ? [...offers, optional("--dry-run ", "show the plan alone")] : offers;
 }
 
 function element(name, className, text) {
@@ -86,7 +89,7 @@ function helpOf(command, at) {
   usage.append(command.name);
   for (const argument of command.arguments) {
     const index = positional(command).indexOf(argument);
-    const name = argument.keyword ? `${argument.name}=…` : argument.choices.length ? argument.choices.join("|") : argument.name.toUpperCase();
+    const name = argument.flag ? `--${argument.name}` : argument.keyword ? `${argument.name}=…` : argument.choices.length ? argument.choices.join("|") : argument.name.toUpperCase();
     const word = element(index === at && index >= 0 ? "mark" : "span", "", argument.required ? name : `[${name}]`);
     if (argument.hint) word.title = argument.hint;
     usage.append(" ", word);
@@ -143,7 +146,8 @@ export function compose(form) {
     list.scrollTop = 0;
     box.setAttribute("aria-expanded", "true");
     const { word } = standing(box);
-    mark(offers.length && word && !offers.some((o) => o.text.trim() === word) ? 0 : -1);
+    const whole = offers.some((offer) => offer.text.trim() === word);
+    mark(offers.length && word && !whole && !offers[0].quiet ? 0 : -1);
   };
   const option = (offer, index) => {
     const row = element("li");

@@ -79,6 +79,8 @@ class SampleBot:
             zone=ZoneInfo("Europe/Berlin"),
             about=ABOUT,
             services=SERVICES,
+            rotas=("platform",),
+            words={"severity": ("critical", "high", "medium", "low")},
             alert_token="token",
             **{"demo": True, **settings},  # type: ignore[arg-type]
         )
@@ -106,16 +108,16 @@ class SampleBot:
         if row is None:
             return None
         at = row.opened_at
-        timeline = (
-            TimelineRow(at=at, actor="alertmanager", text="RedisDown fires: Redis is down", category="alert"),
-            TimelineRow(at=at, actor="watchbell", text="paged alice (primary on-call)", category="page"),
-            TimelineRow(
-                at=at + timedelta(minutes=4), actor="alice", text="acknowledged: looking", category="status"
-            ),
-            TimelineRow(at=at + timedelta(minutes=9), actor="bob", text="approved #7", category="approval"),
-            TimelineRow(
-                at=at + timedelta(minutes=10), actor="watchbell", text="#7 realtime 3 → 10", category="change"
-            ),
+        happened = (
+            (0, "alertmanager", "Alert RedisDown fires: Redis is down", "alert"),
+            (0, "watchbell", "Paged Alice (primary on-call)", "page"),
+            (4, "alice", "Alice acknowledged: looking", "life"),
+            (9, "bob", "Bob approved #7", "action"),
+            (10, "watchbell", "#7 is done: realtime 3 → 10", "action"),
+        )
+        timeline = tuple(
+            TimelineRow(at=at + timedelta(minutes=m), actor=actor, text=text, category=category)
+            for m, actor, text, category in happened
         )
         waits = ApprovalView(
             number=7, text="scale realtime 3 → 10", asked_by="alice", expires_at=at + timedelta(minutes=15)

@@ -45,6 +45,7 @@ async def incident_open(
     title: Text,
     *,
     service: Service | None = None,
+    drill: bool = False,
     case: Any,
 ) -> None:
     """Open an incident.

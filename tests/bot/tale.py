@@ -1,4 +1,4 @@
-"""A tale for the tests of what is said: real decisions, folded and announced as the log would, read as plain text."""
+"""A tale for the tests of what is said: real decisions, folded and announced as the log would."""
 
 from __future__ import annotations
 

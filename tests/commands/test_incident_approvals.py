@@ -166,16 +166,14 @@ async def test_keep_drops_the_way_back(house: House) -> None:
     assert house.log.action(number).revert_at is None
 
 
-async def test_safety_31_break_glass_pages_the_team_lead_and_leaves_a_review(house: House) -> None:
+async def test_safety_31_break_glass_waits_and_leaves_a_review(house: House) -> None:
     """With the reason, after a delay; never a silent zero quorum."""
     await house.opened()
     number = await house.asked()
     await house.says("alice", f"/breakglass {number} nobody else is awake")
     assert house.log.action(number).break_glass_at == START + timedelta(seconds=60)
-    [paged] = house.events("incident-1", e.Paged)
-    assert paged.people == ("carol",)
-    assert "nobody else is awake" in paged.why
     [item] = house.log.incident(1).items
+    assert "nobody else is awake" in item.text
     assert (item.owner, item.due) == ("carol", START + timedelta(days=1))
 
 
@@ -191,7 +189,7 @@ async def test_safety_31_break_glass_is_for_on_call_and_commander(house: House, 
     else:
         told = await house.refused("heidi", f"/breakglass {number} it burns")
         assert "on call or the commander of INC-1" in told
-        assert house.events("incident-1", e.Paged) == []
+        assert house.log.incident(1).items == ()
 
 
 async def test_safety_31_break_glass_outside_of_an_incident_is_refused(house: House) -> None:

@@ -41,7 +41,7 @@ async def test_show_says_state_owner_and_what_comes_next(house: House) -> None:
     house.wait(1)
     told = text_of(await house.says("grace", "/incident show"))
     assert "INC-1 critical: Redis is down (realtime)" in told
-    assert "Open since 03:30 CET, 1 min ago" in told
+    assert "Open since 03:30 CET (1 min)" in told
     assert "Next: the page is repeated at 03:35 CET, in 4 min" in told
     await house.says("alice", "/ack eta=40m")
     told = text_of(await house.says("grace", "/incident show 1", None))
@@ -72,6 +72,19 @@ async def test_catching_up_in_twenty_seconds(house: House) -> None:
     assert f"Waiting for you: your vote on #{number}." in told
     assert f"Waits for votes: #{number} scale realtime 5 → 10, asked by alice, 0 of 1 approvals" in told
     assert "Waiting for you: –." in text_of(await house.says("grace", "!catchup 1", None))
+
+
+async def test_catching_up_stays_short_whatever_was_written(house: House) -> None:
+    """A private answer has no file beside it, so it has to fit: 15 lines and 1,500 characters."""
+    await house.opened(f"/incident open critical {'Redis ' * 30}service=realtime")
+    long = "words and words " * 500
+    await house.says("alice", f"/update {long}")
+    await house.says("alice", f"/impact {long}")
+    for replicas in range(4, 12):
+        await house.asked(replicas, by="heidi")
+    answer = await house.says("carol", "!catchup")
+    assert len(answer.lines) <= 15
+    assert sum(len(line) + 1 for line in answer.lines) <= 1500
 
 
 async def test_the_timeline_is_headed_by_number_and_title(house: House) -> None:
@@ -125,6 +138,8 @@ async def test_help_lists_and_explains(house: House) -> None:
     """What only buttons send is not listed; a misspelt name gets the nearest."""
     told = text_of(await house.says("grace", "/help", None))
     assert "Incidents: ack, action, actions," in told
+    assert "incident list|mine|open|search|show" in told
+    assert "oncall, oncall override" in told
     assert "cannot" not in told
     listed = await house.says("grace", "/help incidents", None)
     assert (

@@ -35,7 +35,8 @@ def test_contacts_outside_are_shown_where_they_are_configured() -> None:
 
 async def test_ones_own_shift_is_handed_to_somebody(house: House) -> None:
     """From now on, on the rota whose shift it is; shown by `/oncall`."""
-    reply = await house.says("alice", "/oncall override @heidi 2h", None)
+    await house.opened()
+    reply = await house.says("alice", "/oncall override @heidi 2h")
     assert text_of(reply) == "heidi is on call on primary until 04:30 UTC."
     [made] = house.events("oncall-main", e.OverrideSet)
     assert (made.rota, made.person, made.start) == ("primary", "heidi", START)
@@ -56,12 +57,12 @@ async def test_a_simulated_incident_tells_who_is_paged_when(house: House) -> Non
     """Late clocks before pages, reminders and repeats once; nothing is recorded."""
     answer = await house.says("grace", "/simulate critical", None)
     told = [" ".join(row) for row in answer.table.rows]
-    assert told[0] == "03:30 0 s page primary alice"
-    assert "03:45 15 min first response is late –" in told
-    assert "03:45 15 min page secondary bob" in told
-    assert "04:00 30 min page team lead carol" in told
-    assert "04:30 1 h page engineering manager dave" in told
-    assert sum("reminder" in line for line in told) == 1
+    assert told[0] == "03:30 0s page primary alice"
+    assert "03:45 15m late: first response –" in told
+    assert "03:45 15m page secondary bob" in told
+    assert "04:00 30m page team lead carol" in told
+    assert "04:30 1h page engineering manager dave" in told
+    assert sum("reminder every" in line for line in told) == 1
     assert answer.lines == ("Nobody is missing.",)
     assert house.log.entries_ == []
 

@@ -173,7 +173,7 @@ async def test_the_post_mortem_tells_the_story(tmp_path: Path) -> None:
     text = (tmp_path / "post-mortem.md").read_text(encoding="utf-8")
     for words in ("Redis is down", "first response", "looking at it", "back to normal", "realtime", "10"):
         assert words in text, words
-    for person in ("grace", "alice", "bob", "carol"):
+    for person in ("Grace", "Alice", "Bob", "Carol"):
         assert person in text, person
 
 
