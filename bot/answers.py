@@ -82,10 +82,11 @@ def table_lines(table: Table, widest: int | None = WIDEST) -> list[str]:
     found = []
     for index, row in enumerate(rows):
         cells = [_fit(cell, widths[i], right=i in table.right, front=i == 0) for i, cell in enumerate(row)]
-        found.append(_GAP.join(cells).rstrip())
+        line = _GAP.join(cells)
+        found.append(line.rstrip())
         remark = table.remarks[index - 1] if 0 < index <= len(table.remarks) else ""
         if remark:
-            found[-1:] = _remarked(found[-1], _cell(remark), widest)
+            found[-1:] = _remarked(line, _cell(remark), widest)
     return found
 
 
@@ -93,7 +94,7 @@ def _remarked(line: str, remark: str, widest: int | None) -> list[str]:
     together = f"{line}  ← {remark}"
     if widest is None or _width(together) <= widest:
         return [together]
-    return [line, _cut(f"  ← {remark}", widest)]
+    return [line.rstrip(), _cut(f"  ← {remark}", widest)]
 
 
 def _shrink(widths: list[int], right: Sequence[int], widest: int | None) -> None:

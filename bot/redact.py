@@ -33,7 +33,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     for hints, pattern in (
         (
             ("authoriz",),
-            r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,10}\s{1,3})?)(?!‹)[^\s\"']{4,4000}",
+            r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,10}\s{1,3})?+)(?!‹)[^\s\"']{4,4000}",
         ),
         (("bearer",), r"(?i)(\bbearer\s{1,3})(?=[^\s\"']{0,200}\d)[\w.~+/=-]{8,4000}"),
         (

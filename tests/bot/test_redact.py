@@ -43,7 +43,7 @@ SECRETS = [
     ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "16C7e42F"),
     ("github_pat_11AAAAAAA0aaaaaaaaaaaaaaaa", "11AAAAAAA0"),
     ("glpat-abcdefghij0123456789", "abcdefghij"),
-    ("sk-ant-REDACTED", "api03"),
+    ("sk-" + "made-up-0123456789-abcdef", "0123456789-abcdef"),
     ("sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc", "4eC39HqL"),
     ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "SyA12345"),
     ("syt_YWxpY2U_abcdefghijklmnop_123abc", "abcdefghijklmnop"),

@@ -143,6 +143,14 @@ async def test_a_channel_is_bound_by_its_id(rig: Rig) -> None:
     assert name == "inc-1-redis"
 
 
+async def test_a_channel_is_found_by_the_name_that_it_has_now(rig: Rig) -> None:
+    channel, name = await rig.platform.open_channel("inc-1-redis", private=False, key="k1")
+    assert await rig.platform.channel_id(name) == await rig.platform.channel_id(f"#{name}") == channel
+    rig.renames(channel, "old-news")
+    assert await rig.platform.channel_id(name) is None
+    assert await rig.platform.channel_id("old-news") == channel
+
+
 async def test_arranging_a_channel(rig: Rig) -> None:
     """Topic, people and pin; after archiving it takes no more messages."""
     channel, _ = await rig.platform.open_channel("inc-1-redis", private=True, key="k1")
