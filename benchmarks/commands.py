@@ -81,7 +81,9 @@ async def measure() -> list[Figure]:
         delivery.cancel()
     ratio = statistics.median(ours) / statistics.median(bare)
     figures = [
-        Figure("note_sequential_p50", statistics.median(ours) * 1e3, "ms", statistics.median(bare) * 1e3, ratio),
+        Figure(
+            "note_sequential_p50", statistics.median(ours) * 1e3, "ms", statistics.median(bare) * 1e3, ratio
+        ),
         Figure("note_sequential_p99", percentile(ours, 0.99) * 1e3, "ms", percentile(bare, 0.99) * 1e3),
         Figure("note_sequential_rate", 1 / statistics.fmean(ours), "commands/s", 1 / statistics.fmean(bare)),
         Figure("note_64_at_once_rate", rate, "commands/s", AIM_CONCURRENT),

@@ -9,14 +9,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-
+from benchmarks.figures import Figure
+from benchmarks.rig import bare_bot
 from bot import store
 from bot.app import database, living, open_store
 from bot.config import load
 from bot.logbook import Desk, Logbook
 from bot.redact import Redactor
-from benchmarks.figures import Figure
-from benchmarks.rig import bare_bot
 from incidents import events as e
 from incidents.life import open_incident
 
@@ -103,5 +102,3 @@ async def lateness(bot) -> list[float]:  # type: ignore[no-untyped-def]
         while len(seen) < DUE:
             await asyncio.sleep(0.05)
     return [(seen[stream] - due[stream]).total_seconds() for stream in due]
-
-

@@ -128,7 +128,12 @@ def request(text: str, channel: str, user: str = "alice") -> Request:
     """A message as a chat hands it over."""
     number = next(_events)
     return Request(
-        platform="console", event_id=f"e{number}", channel=channel, user=user, text=text, message_id=f"h{number}"
+        platform="console",
+        event_id=f"e{number}",
+        channel=channel,
+        user=user,
+        text=text,
+        message_id=f"h{number}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from bot.chat import Upload
@@ -21,48 +22,49 @@ _MATTERS = re.compile(
 
 def laid_out(answer: Answer) -> tuple[dict[str, Any], Upload | None]:
     """The data of the template `answer`, and the file where the answer is too long to be read in a chat."""
-    table = table_lines(answer.table) if answer.table is not None else []
+    rows = _rows(answer.table, WIDEST) if answer.table is not None else []
     text = answer.text.strip("\n").splitlines() if answer.text.strip() else []
-    body = [*table, *text]
-    lines = list(answer.lines)
-    links = [{"label": label, "url": url} for label, url in answer.links.items()]
-    long = (
-        len(body) + len(lines) > MOST_LINES
-        or sum(len(line) + 1 for line in [*body, *lines]) > MOST_CHARACTERS
-    )
-    upload, more = None, 0
-    if long:
-        upload = _file(answer, [*lines, *body])
-        more = len(body) + len(lines)
-        shown = _that_matter(answer, table, [*lines, *text])
-        body, lines = ([], shown) if not table else (shown, [])
-    data = {
+    body, lines = [*(line for row in rows for line in row), *text], [_one(line) for line in answer.lines]
+    total, size = len(body) + len(lines), sum(len(line) + 1 for line in [*body, *lines])
+    data: dict[str, Any] = {
         "headline": answer.headline,
-        "lines": [_one(line) for line in lines],
-        "block": "\n".join(body),
-        "links": links,
-        "file": upload.name if upload else "",
-        "total": more,
+        "links": [{"label": label, "url": url} for label, url in answer.links.items()],
+        "file": "",
+        "total": total,
     }
-    return data, upload
+    if total <= MOST_LINES and size <= MOST_CHARACTERS:
+        return {**data, "lines": lines, "block": "\n".join(body)}, None
+    upload = _file(answer)
+    if rows:
+        body, lines = _rows_that_matter(rows), []
+    else:
+        body, lines = _lines_that_matter([*lines, *text]), []
+    return {**data, "lines": lines, "block": "\n".join(body), "file": upload.name}, upload
 
 
-def _file(answer: Answer, lines: Sequence[str]) -> Upload:
+def _file(answer: Answer) -> Upload:
     name = re.sub(r"[^\w.-]+", "-", answer.file_name).strip("-.") or "output.txt"
     wide = table_lines(answer.table, widest=None) if answer.table is not None else []
-    rest = [line for line in lines if answer.table is None or line not in set(table_lines(answer.table))]
-    whole = "\n".join([answer.headline, "", *wide, *rest])
-    return Upload(name, whole.encode("utf-8", "replace") + b"\n")
+    parts = [
+        answer.headline,
+        "",
+        *wide,
+        *answer.lines,
+        *([answer.text.strip("\n")] if answer.text.strip() else []),
+    ]
+    return Upload(name, "\n".join(parts).encode("utf-8", "replace") + b"\n")
 
 
-def _that_matter(answer: Answer, table: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """Three: a table's rows with a remark, lines that tell of trouble; else the first, or the last."""
-    if table:
-        heads, rows = table[:1], table[1:]
-        chosen = [row for row in rows if _MATTERS.search(row)] or list(rows)
-        return [*heads, *(_cut(row, WIDEST) for row in chosen[:3])]
-    chosen = [line for line in lines if _MATTERS.search(line)][-3:]
-    return [_cut(line, 200) for line in chosen or [line for line in lines if line.strip()][-3:]]
+def _rows_that_matter(rows: Sequence[list[str]]) -> list[str]:
+    """The head and three rows: those that tell of trouble, else the first."""
+    chosen = [row for row in rows[1:] if _MATTERS.search("\n".join(row))] or list(rows[1:])
+    return [line for row in [rows[0], *chosen[:3]] for line in row]
+
+
+def _lines_that_matter(lines: Sequence[str]) -> list[str]:
+    """Three lines: the last that tell of trouble, else the last."""
+    chosen = [line for line in lines if _MATTERS.search(line)] or [line for line in lines if line.strip()]
+    return [_cut(line, 200) for line in chosen[-3:]]
 
 
 def _one(line: str) -> str:
@@ -74,19 +76,21 @@ def _one(line: str) -> str:
 
 def table_lines(table: Table, widest: int | None = WIDEST) -> list[str]:
     """The head and the rows, aligned; the widest columns give way where it would be too wide."""
+    return [line for row in _rows(table, widest) for line in row]
+
+
+def _rows(table: Table, widest: int | None) -> list[list[str]]:
+    """The lines of the head and of each row: one, and a second for a remark that has no room beside it."""
     rows = [[_cell(cell) for cell in row] for row in [table.columns, *table.rows]]
     count = len(table.columns)
     rows = [(row + [""] * count)[:count] for row in rows]
     widths = [max(_width(row[i]) for row in rows) for i in range(count)]
     _shrink(widths, table.right, widest)
     found = []
-    for index, row in enumerate(rows):
+    for row, remark in zip_longest(rows, ["", *table.remarks][: len(rows)], fillvalue=""):
         cells = [_fit(cell, widths[i], right=i in table.right, front=i == 0) for i, cell in enumerate(row)]
         line = _GAP.join(cells)
-        found.append(line.rstrip())
-        remark = table.remarks[index - 1] if 0 < index <= len(table.remarks) else ""
-        if remark:
-            found[-1:] = _remarked(line, _cell(remark), widest)
+        found.append(_remarked(line, _cell(remark), widest) if remark else [line.rstrip()])
     return found
 
 

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 CATCH_UP = 30.0  # seconds that reading what came in meanwhile may take, before overdue pages go out
 TICK = 0.1  # seconds between two looks at what is due
-FOLDS = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
+FOLDS: Mapping[str, store.Fold] = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
 
 
 def modules(*packages: ModuleType) -> list[ModuleType]:
@@ -68,7 +68,9 @@ def registry() -> Registry:
 def runbooks() -> dict[str, str]:
     """The runbooks by name, as they are written."""
     folder = resource("runbooks")
-    return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md")) if path.stem != "README"}
+    return {
+        path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md")) if path.stem != "README"
+    }
 
 
 def database(data: Path) -> str:
@@ -186,9 +188,7 @@ class Bot:
         entries = await reader.entries(number)
         people = {name: person.display for name, person in self.settings.people.items()}
         zone = ZoneInfo(self.settings.zone)
-        return await asyncio.to_thread(
-            export, entries, form, now=self.clock.now(), zone=zone, people=people
-        )
+        return await asyncio.to_thread(export, entries, form, now=self.clock.now(), zone=zone, people=people)
 
     async def stop(self) -> None:
         """Take nothing in any more, and end what runs; what is unfinished is found again at the next start."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.chat import Button
 from bot.facts import Facts
-from incidents.approvals import UNDO_WINDOW, Action
+from incidents.approvals import Action
 from incidents.due import timers
 from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS, Policy, Step
@@ -202,7 +202,7 @@ def _asked(a: Action, facts: Facts) -> dict[str, Any]:
     return {
         "expires_at": a.expires_at,
         "quorum": a.quorum,
-        "undo": UNDO_WINDOW.total_seconds() if a.plan.get("undo") is not None and a.undo_of is None else None,
+        "undo": a.undo_within if a.plan.get("undo") is not None and a.undo_of is None else None,
         "able": able,
         "missing": len(able) < a.quorum,
         "asked": [p for p in asked_first(a, facts) if p not in a.approvals],

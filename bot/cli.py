@@ -7,15 +7,21 @@ import logging
 import os
 import sys
 import tempfile
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import structlog
 import typer
 
 from bot.config import ConfigError, Settings, load
 from incidents.ports import NotRecordedError, RefusedError
+
+if TYPE_CHECKING:
+    from bot.app import Bot
+
+    Living = AbstractAsyncContextManager[tuple[Bot, str]]
 
 app = typer.Typer(
     help="Watchbell keeps the watch over incidents, in chat. New here? Start with `watchbell demo`.",
@@ -99,12 +105,12 @@ def demo(
         run_until_told(living, started, port)
 
 
-def run_until_told(living: object, started: object, port: int) -> None:
+def run_until_told(living: Living, started: Callable[[str], object], port: int) -> None:
     """Serve until told to stop; a taken port is a sentence."""
     from bot import serve
 
     try:
-        asyncio.run(serve.until_told(started, living))  # type: ignore[arg-type]
+        asyncio.run(serve.until_told(started, living))
     except OSError as error:
         if error.errno in (98, 48, 13):
             fail(f"Port {port} is taken or not allowed; choose another with --port.", 1)
@@ -119,7 +125,9 @@ def run(config: ConfigOption = None, data: DataOption = DEFAULT_DATA) -> None:
 
     settings = settings_of(config, tokens=True)
     living = serve.production(settings, data)
-    run_until_told(living, lambda address: typer.echo(f"Watchbell is up; its pages are at {address}."), settings.web.port)
+    run_until_told(
+        living, lambda address: typer.echo(f"Watchbell is up; its pages are at {address}."), settings.web.port
+    )
 
 
 @app.command()
@@ -127,9 +135,12 @@ def play(
     files: Annotated[list[Path], typer.Argument(help="Chat scripts; docs/rehearsals.md explains them.")],
     config: ConfigOption = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Keep the data here; without it, a temporary directory.")
+        Path | None,
+        typer.Option("--data", "-d", help="Keep the data here; without it, a temporary directory."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line for all that the bot did.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line for all that the bot did.")
+    ] = False,
 ) -> None:
     """Rehearse: play chat scripts on a virtual clock. Exit 0 when every `expect` holds, else 1; 2 unreadable."""
     quiet()
@@ -138,7 +149,9 @@ def play(
 
     settings_of(config, tokens=False)
     code = asyncio.run(
-        rehearse(files, config=config, data=data, json=json, out=sys.stdout, err=sys.stderr, stage_factory=stage)
+        rehearse(
+            files, config=config, data=data, json=json, out=sys.stdout, err=sys.stderr, stage_factory=stage
+        )
     )
     raise SystemExit(code)
 
@@ -156,22 +169,15 @@ def check(config: ConfigOption = None) -> None:
 
 @app.command()
 def simulate(
-    severity: Annotated[str, typer.Argument(help="For instance critical.")],
-    when: Annotated[str, typer.Argument(help="For instance 2026-01-03T02:30:00Z; without it, now.")] = "",
-    service: Annotated[str | None, typer.Option(help="A service, whose policy is taken.")] = None,
+    words: Annotated[list[str], typer.Argument(help="As in chat: critical, or high 02:30 service=realtime.")],
     config: ConfigOption = None,
 ) -> None:
     """Show who would be paged when, and which contact is missing."""
     quiet()
-    from bot.simulate import simulation
+    from bot.offline import simulated
 
     settings = settings_of(config, tokens=False)
-    try:
-        at = datetime.fromisoformat(when) if when else datetime.now(UTC)
-    except ValueError:
-        fail(f"{when} is no time; write it like 2026-01-03T02:30:00Z.", 2)
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    typer.echo(simulation(settings, severity, at, service))
+    typer.echo(asyncio.run(simulated(settings, " ".join(words))))
 
 
 @app.command()
@@ -220,7 +226,8 @@ def upgrade(data: DataOption = DEFAULT_DATA) -> None:
 
 @db.command("backup")
 def backup(
-    path: Annotated[Path, typer.Argument(help="File to write; it must not exist.")], data: DataOption = DEFAULT_DATA
+    path: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Copy the log to a file while the bot runs."""
     from bot import store

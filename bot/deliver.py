@@ -100,7 +100,9 @@ class Deliverer:
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         dead = [row.claimed_by for row in rows if row.claimed_by and not alive(row.claimed_by)]
         if dead:
-            void = t.update().where(t.c.sent_at.is_(None), t.c.claimed_by.in_(dead)).values(claimed_until=None)
+            void = (
+                t.update().where(t.c.sent_at.is_(None), t.c.claimed_by.in_(dead)).values(claimed_until=None)
+            )
             await self._store.run(lambda unit: unit.execute(void).rowcount)
 
     def touch(self, ref: str) -> None:
@@ -151,7 +153,9 @@ class Deliverer:
             until = now + LEASE // timedelta(microseconds=1)
             ids = [row.id for row in rows]
             changed = t.update().where(t.c.id.in_(ids))
-            unit.execute(changed.values(claimed_by=self._boot, claimed_until=until, attempts=t.c.attempts + 1))
+            unit.execute(
+                changed.values(claimed_by=self._boot, claimed_until=until, attempts=t.c.attempts + 1)
+            )
         # Within a channel new messages go in the order in which they were said.
         return sorted(rows, key=lambda row: (row.lane == 2, row.channel not in _paged(rows), row.id))
 
@@ -159,7 +163,9 @@ class Deliverer:
         for index, row in enumerate(rows):
             try:
                 sent = await self._deliver(row)
-            except Exception as error:  # the edge to chats and pagers: any failure is recorded and tried again
+            except (
+                Exception
+            ) as error:  # the edge to chats and pagers: any failure is recorded and tried again
                 waits = await self._failed(row, error)
                 if waits:
                     await self._release(rows[index + 1 :])
@@ -264,7 +270,9 @@ class Deliverer:
             incident = await self._incident(int(rest))
             if not incident.channels:
                 raise NotYetError(f"INC-{rest} has no channel yet")
-            return [Spot(c.platform, c.id, c.thread) for c in incident.channels if c.platform in self._platforms]
+            return [
+                Spot(c.platform, c.id, c.thread) for c in incident.channels if c.platform in self._platforms
+            ]
         if kind == "person":
             return [
                 Spot(platform.name, await platform.direct(user))
@@ -413,10 +421,14 @@ class Deliverer:
         tries = row.attempts + 1
         limit = CONTACT_TRIES if row.op in ("contact", "direct") else TRIES
         final = isinstance(error, DeliveryError) or tries >= limit
-        delay = error.seconds if isinstance(error, RetryLaterError) else min(SLOWEST, 2.0 ** min(tries, 6) / 2)
+        delay = (
+            error.seconds if isinstance(error, RetryLaterError) else min(SLOWEST, 2.0 ** min(tries, 6) / 2)
+        )
         if isinstance(error, NotYetError):
             delay = 1.0
-        log.warning("not delivered", row=row.id, op=row.op, channel=row.channel, final=final, error=str(error))
+        log.warning(
+            "not delivered", row=row.id, op=row.op, channel=row.channel, final=final, error=str(error)
+        )
         now = self._clock.now()
 
         def unit(u: store.Unit) -> None:
@@ -462,4 +474,3 @@ class Deliverer:
 
 def _paged(rows: list[Row[Any]]) -> set[str]:
     return {row.channel for row in rows if row.lane == 0}
-

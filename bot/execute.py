@@ -110,7 +110,9 @@ class Executor:
         )
         eligible = [person for person in settings.with_role("approver") if person != by]
         on_call = {
-            person for rota in book.roster.rotas if (person := book.roster.on_call(rota, book.now)) is not None
+            person
+            for rota in book.roster.rotas
+            if (person := book.roster.on_call(rota, book.now)) is not None
         }
         number = book.next_number("action")
         asked = Asked(
@@ -122,6 +124,7 @@ class Executor:
             first=[person for person in eligible if person in on_call],
             expires=rules.expires,
             widen=rules.widen_after,
+            undo_window=rules.undo_window,
             revert_after=revert_after,
             undo_of=terms.undo_of,
             revert_of=terms.revert_of,
@@ -153,7 +156,9 @@ class Executor:
     async def recover(self) -> None:
         """At start and every minute: approved actions are run, those of a dead boot are looked at."""
         t = store.actions
-        query = select(t.c.number, t.c.state).where(t.c.state.in_(("approved", "running"))).order_by(t.c.number)
+        query = (
+            select(t.c.number, t.c.state).where(t.c.state.in_(("approved", "running"))).order_by(t.c.number)
+        )
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         for row in rows:
             action = await self._action(row.number)
@@ -170,7 +175,8 @@ class Executor:
         """Reverts that were due when the process died, before their request was made."""
         for name in await self._store.read(
             lambda c: [
-                r.name for r in c.execute(select(store.locks.c.name).where(store.locks.c.name.like("revert:%")))
+                r.name
+                for r in c.execute(select(store.locks.c.name).where(store.locks.c.name.like("revert:%")))
             ]
         ):
             number = int(name.partition(":")[2])
@@ -258,7 +264,8 @@ class Executor:
                 plan, key=f"wb-{action.number}", progress=self._progress(action.number)
             )
             outcome = followed or Outcome(
-                "unknown", "Watchbell was restarted while it ran, and the target does not show whether it did."
+                "unknown",
+                "Watchbell was restarted while it ran, and the target does not show whether it did.",
             )
         except Exception as error:  # the edge to a target; never run again
             outcome = Outcome("unknown", _told(error))
@@ -377,7 +384,9 @@ class Executor:
                 again = await self._ops.target(plan.target).plan(plan.verb, **plan.args)
             except (RefusedError, TargetError) as error:
                 moved = [*moved, str(error)]
-        place = Place("incident" if action.incident is not None else "operations", action.channel, action.incident)
+        place = Place(
+            "incident" if action.incident is not None else "operations", action.channel, action.incident
+        )
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -390,7 +399,12 @@ class Executor:
             if again is not None:
                 terms = Terms(again_of=action.number, undo_of=action.undo_of)
                 self._put(
-                    book, again, by=action.requester, place=place, revert_after=action.revert_after, terms=terms
+                    book,
+                    again,
+                    by=action.requester,
+                    place=place,
+                    revert_after=action.revert_after,
+                    terms=terms,
                 )
             book.finish()
 
@@ -418,7 +432,9 @@ class Executor:
         undo = plan.undo
         assert undo is not None
         target = self._ops.target(plan.target)
-        place = Place("incident" if action.incident is not None else "operations", action.channel, action.incident)
+        place = Place(
+            "incident" if action.incident is not None else "operations", action.channel, action.incident
+        )
         try:
             _identity, state = await target.observe(plan)
             back = await target.plan(undo["verb"], **undo["args"])
@@ -467,5 +483,8 @@ class Executor:
 
 def _told(error: Exception) -> str:
     """What a person is told of a target's failure."""
-    return str(error) if isinstance(error, RefusedError | TargetError) else f"{type(error).__name__}: {error}"[:300]
-
+    return (
+        str(error)
+        if isinstance(error, RefusedError | TargetError)
+        else f"{type(error).__name__}: {error}"[:300]
+    )

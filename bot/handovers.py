@@ -40,7 +40,9 @@ class Handovers:
             person = book.roster.on_call(name, book.now)
             book.record(
                 f"rota-{name}",
-                e.HandoverDue(at=book.now, actor=e.BOT, rota=name, due=book.now, before=before, person=person),
+                e.HandoverDue(
+                    at=book.now, actor=e.BOT, rota=name, due=book.now, before=before, person=person
+                ),
             )
             data = {"rota": name, "person": person}
             book.say(Say("ops", template="handover_due", data=data))

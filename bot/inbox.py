@@ -119,7 +119,9 @@ class Inbox:
         settings = desk.settings
         self._names = Names(settings.catalogue, {name: p.display for name, p in settings.people.items()})
         self._accounts = {
-            (platform, ident): name for name, p in settings.people.items() for platform, ident in p.ids.items()
+            (platform, ident): name
+            for name, p in settings.people.items()
+            for platform, ident in p.ids.items()
         }
 
     async def receive(self, incoming: Incoming) -> None:
@@ -294,7 +296,14 @@ class Inbox:
     def _said(self, reply: Reply, place: Place) -> Say:
         buttons = tuple(Button(c.label, c.line, c.style) for c in reply.choices)
         where = f"incident:{place.number}" if place.number is not None else place.channel
-        return Say(where, template=reply.template, data=reply.data, card=reply.card, buttons=buttons, thread=place.thread)
+        return Say(
+            where,
+            template=reply.template,
+            data=reply.data,
+            card=reply.card,
+            buttons=buttons,
+            thread=place.thread,
+        )
 
     # -- reads and changes ------------------------------------------------------------------------
 
@@ -319,7 +328,9 @@ class Inbox:
             request, place = Request(**raw["request"]), Place(**raw["place"])
             age = (self._clock.now() - store.moment(row.at)).total_seconds()
             request = replace(request, age=request.age + age)
-            person = Person(self._accounts.get((request.platform, request.user)), f"{request.platform}:{request.user}")
+            person = Person(
+                self._accounts.get((request.platform, request.user)), f"{request.platform}:{request.user}"
+            )
             if request.age > LATE:
                 await self._answered(request, [self._late_say(request, person, place)])
                 continue
@@ -329,7 +340,9 @@ class Inbox:
                 await self._answered(request, [])
                 log.warning("a command taken in before cannot be read now", error=str(error))
                 continue
-            self._work.spawn(self._carry_out(parsed, request, person, place), f"command {parsed.command.name}")
+            self._work.spawn(
+                self._carry_out(parsed, request, person, place), f"command {parsed.command.name}"
+            )
 
     async def _carry_out(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
         try:
@@ -500,7 +513,9 @@ class Inbox:
         offers = {"ack": Button("Acknowledge", "/ack"), "resolve": Button("Resolve", "/resolve")}
         where = f"incident:{place.number}" if place.number is not None else place.channel
         data = {"person": person.actor, "line": request.text[:200], "age": int(request.age)}
-        return Say(where, template="late_command", data=data, buttons=(offers[word],) if word in offers else ())
+        return Say(
+            where, template="late_command", data=data, buttons=(offers[word],) if word in offers else ()
+        )
 
     async def _answer_error(self, incoming: Incoming, person: Person, error: Exception) -> None:
         if isinstance(error, RefusedError | TargetError | ConflictError):
@@ -509,7 +524,9 @@ class Inbox:
             reference = secrets.token_hex(2).upper()
             log.error("not done", reference=reference, exc_info=error)
             if isinstance(error, NotRecordedError):
-                text = f"I can't write to my log ({error}), so I run nothing. Watchbell reference {reference}."
+                text = (
+                    f"I can't write to my log ({error}), so I run nothing. Watchbell reference {reference}."
+                )
                 reply = Reply("refused", {"text": text})
             else:
                 reply = Reply("error", {"reference": reference})

@@ -170,10 +170,32 @@ class Logbook:
 
     def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
         """Erase what a message said; the positions that were erased. The caller records MessageScrubbed."""
-        number = self.unit.rows(
-            select(store.bindings.c.value).where(store.bindings.c.name == f"channel:{channel}")
+        number = self._number_at(channel, message_id)
+        return scrub(self.unit, number, message_id) if number is not None else ()
+
+    def find_messages(self, channel: str, words: str) -> list[str]:
+        """Ids of the people's messages in an incident's channel that hold `words`, the newest first."""
+        platform, _, ident = channel.partition(":")
+        m, ev = store.messages, store.events
+        rows = self.unit.rows(
+            select(m.c.message_id, ev.c.body)
+            .join(ev, ev.c.position == m.c.position)
+            .where(m.c.platform == platform, m.c.channel == ident)
+            .order_by(m.c.id.desc())
         )
-        return scrub(self.unit, int(number[0].value), message_id) if number else ()
+        wanted = words.casefold()
+        return [r.message_id for r in rows if wanted in str(orjson.loads(r.body).get("text", "")).casefold()]
+
+    def _number_at(self, channel: str, message_id: str) -> int | None:
+        """Whose transcript holds the message: a channel's, or that of a thread in the operations channel."""
+        platform, _, ident = channel.partition(":")
+        m, ev = store.messages, store.events
+        rows = self.unit.rows(
+            select(ev.c.stream)
+            .join(m, ev.c.position == m.c.position)
+            .where(m.c.platform == platform, m.c.channel == ident, m.c.message_id == message_id)
+        )
+        return int(rows[0].stream.removeprefix("chat-")) if rows else None
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -207,7 +229,9 @@ class Logbook:
         name = digest(policy)
         if name not in self.desk.policies:
             if not self.unit.version(f"policy-{name}"):
-                self.record(f"policy-{name}", e.PolicyAdopted(at=self.now, actor=e.BOT, policy=to_data(policy)))
+                self.record(
+                    f"policy-{name}", e.PolicyAdopted(at=self.now, actor=e.BOT, policy=to_data(policy))
+                )
             self.unit.after_commit(lambda: self.desk.policies.setdefault(name, policy))
 
     def say(self, say: Say, position: int | None = None) -> None:
@@ -300,7 +324,9 @@ class Logbook:
             says += [(say, h.position) for say in made]
             if isinstance(h.after, Action) and h.after.incident is not None and h.before is not h.after:
                 number = h.after.incident
-                says.append((Say(channel=f"incident:{number}", op="card", ref=f"incident:{number}", lane=2), None))
+                says.append(
+                    (Say(channel=f"incident:{number}", op="card", ref=f"incident:{number}", lane=2), None)
+                )
         self._says = says + self._says
 
     def _runbooks(self) -> None:
@@ -336,7 +362,9 @@ class Logbook:
         for h in happened:
             if self.desk.observed is not None:
                 self.desk.observed(h.stream, h.event, self._number_of(h))
-            if isinstance(h.after, Action) and isinstance(h.event, e.ActionApproved | e.CancelAsked | e.RevertDue):
+            if isinstance(h.after, Action) and isinstance(
+                h.event, e.ActionApproved | e.CancelAsked | e.RevertDue
+            ):
                 self.desk.acted(h.after.number, type(h.event).__name__)
 
     def _number_of(self, h: Happened) -> int | None:
@@ -394,7 +422,9 @@ def policy_of(unit: store.Unit, desk: Desk, name: str) -> Policy:
     """The snapshot of that name, from memory or the log; LookupError where the log has none."""
     if name not in desk.policies:
         events = store.events
-        row = unit.rows(select(events.c.body).where(events.c.stream == f"policy-{name}", events.c.version == 1))
+        row = unit.rows(
+            select(events.c.body).where(events.c.stream == f"policy-{name}", events.c.version == 1)
+        )
         if not row:
             raise LookupError(f"the log has no policy {name}")
         desk.policies[name] = from_data(orjson.loads(row[0].body)["policy"])

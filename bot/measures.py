@@ -20,7 +20,9 @@ class Measures:
         self._events = Counter(
             "watchbell_events_total", "Events recorded, by kind.", ["kind"], registry=self.registry
         )
-        self._pending = Gauge("watchbell_writer_pending", "Units that wait for the log.", registry=self.registry)
+        self._pending = Gauge(
+            "watchbell_writer_pending", "Units that wait for the log.", registry=self.registry
+        )
         self._tasks = Gauge("watchbell_tasks", "Commands and changes under way.", registry=self.registry)
 
     def event(self, stream: str, event: e.Event, number: int | None) -> None:

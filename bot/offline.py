@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot import store
-from bot.app import database, open_store
+from bot.app import database, open_store, registry
 from bot.config import Settings
 from bot.export import export
 from bot.logbook import Desk
 from bot.reader import LogReader
 from bot.redact import Redactor
+from bot.render import PlainMarks, Renderer
+from commands.case import Ask
+from commands.grammar import Names, parse
 from incidents.ports import RefusedError
 
 
@@ -35,6 +40,30 @@ async def export_of(settings: Settings, data: Path, number: int, form: str) -> t
         entries = await reader.entries(number)
     people = {name: person.display for name, person in settings.people.items()}
     return export(entries, form, now=entries[-1].at, zone=ZoneInfo(settings.zone), people=people)
+
+
+async def simulated(settings: Settings, words: str) -> str:
+    """What `/simulate WORDS` answers, without a log: overrides are left out."""
+    names = Names(settings.catalogue, {name: person.display for name, person in settings.people.items()})
+    parsed = parse(f"/simulate {words}", registry(), names)
+    with tempfile.TemporaryDirectory(prefix="watchbell-simulate-") as folder:
+        url = database(Path(folder))
+        store.upgrade(url)
+        async with open_store(url) as log:
+            desk = Desk(settings, Redactor((), ()))
+            ask = Ask(
+                by="",
+                now=datetime.now(UTC),
+                channel="",
+                number=None,
+                reader=LogReader(log, desk),
+                people=settings,
+                rules=settings,
+                zone=settings.zone,
+            )
+            answer = await parsed.command.run(**parsed.values, ask=ask)
+    text, upload = Renderer(settings.zone).answer(answer, PlainMarks(ZoneInfo(settings.zone)))
+    return upload.data.decode() if upload is not None else text
 
 
 async def verified(data: Path) -> store.VerifyReport:

@@ -13,6 +13,7 @@ from bot import store
 from bot.app import Bot
 from bot.logbook import LIVE, Logbook
 from bot.platforms.console import Console
+from bot.reader import LogReader
 from bot.views import (
     AlertReply,
     ApprovalView,
@@ -33,7 +34,6 @@ from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS, Policy
 from incidents.ports import NotRecordedError, RefusedError
 from incidents.timeline import rows as timeline_rows
-from incidents.wording import Wording
 
 BOARD = 100  # rows, at most
 RECENT = timedelta(days=2)
@@ -58,9 +58,7 @@ class BotPages:
     async def board(self) -> list[IncidentView]:
         """Open incidents, and those resolved but not closed; private ones left out."""
         t = store.incidents
-        query = select(t.c.number).where(
-            t.c.state.not_in(("closed", "merged")), t.c.private == 0
-        )
+        query = select(t.c.number).where(t.c.state.not_in(("closed", "merged")), t.c.private == 0)
         query = query.order_by(t.c.rank, t.c.number.desc()).limit(BOARD)
         numbers = await self.bot.store.read(lambda c: [row.number for row in c.execute(query)])
         return await self.bot.store.run(lambda unit: [self._view(unit, number) for number in numbers])
@@ -75,8 +73,6 @@ class BotPages:
 
     async def incident(self, number: int) -> IncidentPage | None:
         """Everything about one incident."""
-        from bot.reader import LogReader
-
         reader = LogReader(self.bot.store, self.bot.desk)
         found = await reader.incident(number)
         if found is None or (found.private and not self.settings.demo):
@@ -93,7 +89,7 @@ class BotPages:
 
     def _timeline(self, entries: list[Entry]) -> tuple[TimelineRow, ...]:
         people = {name: person.display for name, person in self.bot.settings.people.items()}
-        made = timeline_rows(entries, Wording(people=people))
+        made = timeline_rows(entries, people=people)
         return tuple(TimelineRow(at=r.at, actor=r.actor, text=r.text, category=r.category) for r in made)
 
     async def export(self, number: int, form: str) -> tuple[str, bytes, str]:
@@ -116,9 +112,7 @@ class BotPages:
             lambda c: [r.number for r in c.execute(query.order_by(t.c.number.desc()).limit(BOARD))]
         )
         found = [
-            i
-            for number in numbers
-            if isinstance(i := await self._state(number), Incident) and not i.drill
+            i for number in numbers if isinstance(i := await self._state(number), Incident) and not i.drill
         ]
         live = [i for i in found if i.open]
         services = tuple(
@@ -136,7 +130,9 @@ class BotPages:
         """Whether the log can be written and the clocks are kept."""
         parts = dict(self.extra_health())
         try:
-            await self.bot.store.run(lambda unit: unit.rows(select(func.count()).select_from(store.deadlines)))
+            await self.bot.store.run(
+                lambda unit: unit.rows(select(func.count()).select_from(store.deadlines))
+            )
             parts["log"] = "ok"
         except NotRecordedError as error:
             parts["log"] = str(error)
@@ -151,7 +147,9 @@ class BotPages:
 
 def view_of(i: Incident, policy: Policy, waiting: int) -> IncidentView:
     """A row of the board."""
-    following = min(due.timers(i, policy), default=None)
+    # What somebody is waited for comes before what the bot repeats by itself.
+    waiting_for = sorted(due.timers(i, policy), key=lambda timer: (timer.kind == "repeat", timer))
+    following = waiting_for[0] if waiting_for else None
     missed = [clock for clock in i.clocks if clock in i.missed and not i.met(clock)]
     return IncidentView(
         number=i.number,
@@ -187,7 +185,9 @@ def describe(timer: due.Timer, policy: Policy) -> str:
         do, rung = timer.key.partition("#")[0].split(":")[2:4]
         verb = {"page": "is paged", "notify": "is notified"}.get(do, "hears of it")
         return f"{policy.label(rung)} {verb}"
-    return {"repeat": "paged again", "reminder": "reminder", "eta": "ETA", "item": "action item due"}[timer.kind]
+    return {"repeat": "paged again", "reminder": "reminder", "eta": "ETA", "item": "action item due"}[
+        timer.kind
+    ]
 
 
 def _approval(action: Action) -> ApprovalView:
@@ -202,7 +202,7 @@ def _approval(action: Action) -> ApprovalView:
 
 
 def _facts(i: Incident) -> dict[str, str]:
-    facts = {"severity": i.severity, "state": i.state}
+    facts: dict[str, str] = {}
     if i.acknowledged_at is not None:
         minutes = int((i.acknowledged_at - i.round_at).total_seconds() // 60)
         facts["acknowledged"] = f"by {i.acknowledged_by} after {minutes} min"

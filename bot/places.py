@@ -52,5 +52,8 @@ class Places:
         return [
             (platform, ident)
             for platform in self._platforms
-            if (ident := self._ids.get((platform, name)) or self._ids.get((platform, self._settings.channels.ops[0])))
+            if (
+                ident := self._ids.get((platform, name))
+                or self._ids.get((platform, self._settings.channels.ops[0]))
+            )
         ]

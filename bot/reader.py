@@ -30,8 +30,8 @@ class LogReader:
     here: int | None = None
 
     def visible(self, incident: Incident) -> bool:
-        """A private incident is seen by those who take part, and in its own channel."""
-        return not incident.private or self.by is None or incident.number == self.here or self.by in _inside(incident)
+        """Whether this person may see it."""
+        return self.by is None or incident.visible_to(self.by, incident.number == self.here)
 
     async def incident(self, number: int) -> Incident | None:
         """The incident, or None where there is none."""
@@ -104,11 +104,8 @@ class LogReader:
         if incident is not None:
             query = query.where(t.c.incident == incident)
         numbers = await self.store.read(lambda connection: [r.number for r in connection.execute(query)])
-        return [found for number in numbers if (found := await self.action(number))]
-
-
-def _inside(incident: Incident) -> set[str]:
-    return {incident.opened_by, *incident.people, *incident.paged, *incident.roles.values()}
+        found = [action for number in numbers if (action := await self.action(number))]
+        return [action for action in found if action.incident is None or await self._may(action.incident)]
 
 
 def _row(row: Any) -> Row:

@@ -35,7 +35,9 @@ def scrub(unit: store.Unit, number: int, message_id: str) -> tuple[int, ...]:
 
 def _history(unit: store.Unit, number: int) -> list[tuple[Row[Any], dict[str, Any]]]:
     ev, ac = store.events, store.actions
-    actions = [f"action-{row.number}" for row in unit.rows(select(ac.c.number).where(ac.c.incident == number))]
+    actions = [
+        f"action-{row.number}" for row in unit.rows(select(ac.c.number).where(ac.c.incident == number))
+    ]
     streams = [f"incident-{number}", f"chat-{number}", *actions]
     rows = unit.rows(select(ev.c.position, ev.c.kind, ev.c.body).where(ev.c.stream.in_(streams)))
     return [(row, orjson.loads(row.body)) for row in rows if row.kind != "MessageScrubbed"]

@@ -22,7 +22,9 @@ from bot.play_stage import Observer, Record
 from bot.sandbox_pager import SandboxPager
 from bot.targets import sandbox
 from bot.targets.sandbox_world import World
+from commands.actions import Target
 from incidents import events as e
+from incidents.ports import Clock
 
 SETTLED = 3  # turns of the loop in a row without anything to do
 
@@ -36,13 +38,7 @@ class PlayStage:
         self._data = data
         self._observe = observe
         data.mkdir(parents=True, exist_ok=True)
-        self.console = Console(
-            data / "chat.db",
-            clock=self.clock,
-            people={name: p.display for name, p in settings.people.items()},
-            channels=list(channels_of(settings)),
-            zone=ZoneInfo(settings.zone),
-        )
+        self.console = console_of(settings, data, self.clock)
         self.console.observe(self._said)
         self.world = World(data / "sandbox.json", self.clock)
         self._bot: Bot | None = None
@@ -57,7 +53,7 @@ class PlayStage:
 
     async def start(self) -> None:
         """Start the bot on the data that is there."""
-        targets = sandbox.build({}, catalogue=self.settings.catalogue, clock=self.clock, world=self.world)
+        targets = targets_of(self.settings, self.world, self.clock)
         pager = SandboxPager(self.console, self.world)
         self._bot = await self._running.enter_async_context(
             boot(
@@ -170,11 +166,33 @@ def channels_of(settings: Settings) -> list[str]:
     return list(dict.fromkeys([*settings.channels.all, *named]))
 
 
+def console_of(settings: Settings, data: Path, clock: Clock) -> Console:
+    """The built-in chat on a data directory."""
+    return Console(
+        data / "chat.db",
+        clock=clock,
+        people={name: person.display for name, person in settings.people.items()},
+        channels=channels_of(settings),
+        zone=ZoneInfo(settings.zone),
+    )
+
+
+def targets_of(settings: Settings, world: World, clock: Clock) -> dict[str, Target]:
+    """The sandbox's targets, with the key patterns that the configuration allows and refuses."""
+    section = {
+        "redis_readable": settings.redaction.redis_readable,
+        "redis_refused": settings.redaction.redis_refused,
+    }
+    return sandbox.build(section, catalogue=settings.catalogue, clock=clock, world=world)
+
+
 def with_demo_token(settings: Settings) -> tuple[Settings, str]:
     """The settings with a token for the alert menu, made for this run where none is configured."""
     token = secrets.token_urlsafe(24)
     sources = {
-        name: source if source.token is not None else SourceSettings(source.name, source.kind, SecretStr(token))
+        name: source
+        if source.token is not None
+        else SourceSettings(source.name, source.kind, SecretStr(token))
         for name, source in settings.alerts.sources.items()
     }
     known = sources["alertmanager"].token if "alertmanager" in sources else None

@@ -36,6 +36,7 @@ __all__ = [
     "METADATA",
     "BootLock",
     "DuplicateError",
+    "Fold",
     "Recorded",
     "Store",
     "Unit",

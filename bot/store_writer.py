@@ -107,8 +107,9 @@ class Writer:
             except BaseException as error:  # noqa: BLE001 - the thread has to outlive whatever work does
                 self._disconnect()
                 self._memory.forget_all()
-                for job in jobs:
-                    job.error = error
+                for job in jobs:  # not the error itself: SystemExit would end the loop that receives it
+                    job.error = RuntimeError(f"the store's writer met {error!r}")
+                    job.error.__cause__ = error
             self._deliver(jobs)
         self._disconnect()
 

@@ -36,7 +36,9 @@ class Plan:
     environment: str = "production"
     service: str | None = None
     notes: tuple[str, ...] = ()
-    undo: Mapping[str, Any] | None = None  # {"line": "scale realtime 3", "verb": …, "args": {…}, "label": "3"}
+    undo: Mapping[str, Any] | None = (
+        None  # {"line": "scale realtime 3", "verb": …, "args": {…}, "label": "3"}
+    )
     private: bool = False
     done: str = ""  # how the finished card says it: "realtime runs 10 replicas"
 
@@ -147,5 +149,7 @@ class Ops:
     def target(self, name: str) -> Target:
         """The target `name`; TargetError where the configuration has none."""
         if name not in self.targets:
-            raise TargetError(f"No {name} target is configured; add one under `targets:` in the configuration.")
+            raise TargetError(
+                f"No {name} target is configured; add one under `targets:` in the configuration."
+            )
         return self.targets[name]

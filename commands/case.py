@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from incidents.entries import Entry
-
 from commands.actions import Answer
 from commands.catalogue import Catalogue
 from incidents.approvals import Action
+from incidents.entries import Entry
 from incidents.events import Event
 from incidents.incident import Incident
 from incidents.oncall import Roster
@@ -74,6 +73,10 @@ class Log(Protocol):
         """The next free number of `incident` or `action`."""
         ...
 
+    def adopt(self, policy: Policy) -> None:
+        """Keep a snapshot of the policy, once."""
+        ...
+
     def similar(self, title: str, service: str | None) -> list[Incident]:
         """Open incidents of the same service, or with nearly the same title."""
         ...
@@ -88,6 +91,10 @@ class Log(Protocol):
 
     def message(self, channel: str, message_id: str) -> tuple[int, str, str] | None:
         """Position, author and text of a person's message that was recorded, or None."""
+        ...
+
+    def find_messages(self, channel: str, words: str) -> list[str]:
+        """Ids of the people's messages of an incident's channel that hold `words`, the newest first."""
         ...
 
     def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
@@ -262,8 +269,8 @@ class Ask:
         if number is None:
             return await self.incident()
         found = await self.reader.incident(number)
-        if found is None or (found.private and self.by not in found.people and number != self.number):
-            raise RefusedError(f"There is no INC-{number} that you may see; `/incident list` shows the open ones.")
+        if found is None or not found.visible_to(self.by, number == self.number):
+            raise RefusedError(
+                f"There is no INC-{number} that you may see; `/incident list` shows the open ones."
+            )
         return found
-
-

@@ -12,6 +12,7 @@ from commands.registry import Command
 from incidents import events as e
 from incidents.ports import RefusedError
 
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where something was typed: an incident's channel, an operations channel, direct messages, elsewhere."""
@@ -59,6 +60,7 @@ class Asked:
     first: Sequence[str]  # those among them who are asked at once: on call now
     expires: timedelta
     widen: timedelta
+    undo_window: timedelta
     revert_after: int | None = None
     undo_of: int | None = None
     revert_of: int | None = None
@@ -86,6 +88,7 @@ def freeze(asked: Asked, *, number: int, now: datetime) -> e.ActionProposed:
         revert_of=asked.revert_of,
         again_of=asked.again_of,
         revert_after=asked.revert_after,
+        undo_within=int(asked.undo_window.total_seconds()),
     )
 
 

@@ -124,7 +124,9 @@ def collect(modules: Iterable[ModuleType]) -> Registry:
     return Registry(found)
 
 
-def _build(name: str, function: Callable[..., Any], effect: Effect, who: Who, aliases: tuple[str, ...]) -> Command:
+def _build(
+    name: str, function: Callable[..., Any], effect: Effect, who: Who, aliases: tuple[str, ...]
+) -> Command:
     hints = get_type_hints(function, include_extras=True)
     arguments, injected = [], []
     for p in inspect.signature(function).parameters.values():

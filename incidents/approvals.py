@@ -10,7 +10,6 @@ from typing import Any
 from incidents import events as e
 from incidents.ports import RefusedError
 
-UNDO_WINDOW = timedelta(minutes=30)
 REVERT_NOTICE = timedelta(minutes=5)
 FINAL = frozenset({"done", "failed", "unknown", "denied", "cancelled", "expired", "void"})
 
@@ -36,6 +35,7 @@ class Action:
     revert_of: int | None = None
     again_of: int | None = None
     revert_after: int | None = None
+    undo_within: int = 1800  # seconds after completion in which its approval covers an undo
     state: str = "pending"
     votes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     voters: tuple[str, ...] = ()
@@ -87,6 +87,7 @@ def _proposed(event: e.ActionProposed) -> Action:
         revert_of=event.revert_of,
         again_of=event.again_of,
         revert_after=event.revert_after,
+        undo_within=event.undo_within,
     )
 
 
@@ -176,7 +177,9 @@ def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
             return e.RevertAnnounced(at=now, actor=e.BOT, revert_at=a.revert_at)
         return e.RevertDue(at=now, actor=e.BOT, due=at)
     if a.break_glass_at is not None and at == a.break_glass_at:
-        return e.ActionApproved(at=now, actor=e.BOT, voters=a.approvals, why=f"break-glass by {a.break_glass_by}")
+        return e.ActionApproved(
+            at=now, actor=e.BOT, voters=a.approvals, why=f"break-glass by {a.break_glass_by}"
+        )
     if a.widen_at is not None and at == a.widen_at:
         return e.ApproversWidened(at=now, actor=e.BOT, people=a.eligible)
     return e.ActionExpired(at=now, actor=e.BOT)
@@ -300,7 +303,9 @@ def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> 
     revert_at = now + timedelta(seconds=a.revert_after) if a.revert_after else None
     seconds = (now - began).total_seconds()
     return [
-        e.ActionFinished(at=now, actor=e.BOT, text=text, after=dict(after), seconds=seconds, revert_at=revert_at)
+        e.ActionFinished(
+            at=now, actor=e.BOT, text=text, after=dict(after), seconds=seconds, revert_at=revert_at
+        )
     ]
 
 
@@ -312,5 +317,5 @@ def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
 
 
 def undo_is_covered(a: Action, now: datetime) -> bool:
-    """Whether the approval of the change covers an undo now: once, within 30 minutes of completion."""
-    return a.ended_at is not None and now <= a.ended_at + UNDO_WINDOW
+    """Whether the approval of the change covers an undo now: once, within its window after completion."""
+    return a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)

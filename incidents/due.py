@@ -112,9 +112,7 @@ def _repeat_at(page: PageOut, policy: Policy) -> datetime | None:
     return page.at + timedelta(seconds=policy.page_every) * (page.repeats + 1)
 
 
-def _fire(
-    timer: Timer, incident: Incident, policy: Policy, roster: Roster, now: datetime
-) -> list[e.Event]:
+def _fire(timer: Timer, incident: Incident, policy: Policy, roster: Roster, now: datetime) -> list[e.Event]:
     severity = policy.severity(incident.severity)
     assert severity is not None
     if timer.kind == "clock":
@@ -204,9 +202,7 @@ def _remind(
     every = incident.cadence if incident.cadence_set else severity.remind_every
     cadence = timedelta(seconds=every or 1)
     last = at + cadence * ((now - at) // cadence)  # overdue ones collapse into one
-    found: list[e.Event] = [
-        e.ReminderDue(at=now, actor=e.BOT, due=last, unanswered=incident.unanswered + 1)
-    ]
+    found: list[e.Event] = [e.ReminderDue(at=now, actor=e.BOT, due=last, unanswered=incident.unanswered + 1)]
     if severity.unanswered is not None and incident.unanswered == severity.unanswered:
         people = _unanswered_people(incident, severity, roster, now)
         key = f"unanswered:{last.isoformat()}"

@@ -365,6 +365,7 @@ class ActionProposed(Event):
     revert_of: int | None = None
     again_of: int | None = None
     revert_after: int | None = None
+    undo_within: int = 1800
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -561,13 +562,16 @@ def _times_in(value: Mapping[str, str]) -> dict[str, datetime]:
 
 @cache
 def _writers(kind: str) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    return tuple((name, _converter(hint, _time_out, _times_out, list)) for name, hint in _body_fields(_classes()[kind]))
+    return tuple(
+        (name, _converter(hint, _time_out, _times_out, list)) for name, hint in _body_fields(_classes()[kind])
+    )
 
 
 @cache
 def _readers(kind: str) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     return tuple(
-        (name, _converter(hint, datetime.fromisoformat, _times_in, tuple)) for name, hint in _body_fields(_classes()[kind])
+        (name, _converter(hint, datetime.fromisoformat, _times_in, tuple))
+        for name, hint in _body_fields(_classes()[kind])
     )
 
 

@@ -130,6 +130,11 @@ class Incident:
         """Who was paged while nobody has answered."""
         return frozenset(self.paged) if self.acknowledged_at is None else frozenset()
 
+    def visible_to(self, person: str, inside: bool = False) -> bool:
+        """A private incident is seen by who takes part or was paged, and `inside` its own channel."""
+        part = (self.opened_by, *self.people, *self.paged, *self.roles.values())
+        return not self.private or inside or person in part
+
     def met(self, clock: str) -> bool:
         """Whether what a response clock waits for has come; a later status satisfies the earlier clocks."""
         if self.resolved_at is not None:

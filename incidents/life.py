@@ -257,9 +257,7 @@ def escalate(
     if not people:
         raise RefusedError("Everybody on the ladder has been paged already; `/page @person` pages anybody.")
     key = _step_key(i, policy, lands)
-    return [
-        e.Paged(at=now, actor=by, people=people, rung=lands, why=why.strip(), key=key, skipped=skipped)
-    ]
+    return [e.Paged(at=now, actor=by, people=people, rung=lands, why=why.strip(), key=key, skipped=skipped)]
 
 
 def _next_rung(i: Incident, policy: Policy) -> str:
@@ -296,9 +294,7 @@ def cannot(i: Incident, *, by: str, now: datetime, policy: Policy, roster: Roste
     return [e.PageFailed(at=now, actor=by, person=by, key="cannot", detail="said: I can't"), *found]
 
 
-def snooze(
-    i: Incident, *, by: str, now: datetime, lasts: timedelta, severity: Severity
-) -> list[e.Event]:
+def snooze(i: Incident, *, by: str, now: datetime, lasts: timedelta, severity: Severity) -> list[e.Event]:
     """Hold the next reminder once, never an escalation."""
     _must_be_open(i)
     following = next_reminder(i, severity)
@@ -383,5 +379,3 @@ def finish_item(i: Incident, *, by: str, now: datetime, number: int) -> list[e.E
     if item.done:
         raise RefusedError(f"Action item {number} is done already.")
     return [e.ActionItemDone(at=now, actor=by, item=number)]
-
-

@@ -75,9 +75,7 @@ def fold(state: Overrides | None, event: Event) -> Overrides:
     if not isinstance(event, OverrideSet):
         return state
     current = tuple(o for o in state.entries if o.end > event.at)
-    return replace(
-        state, entries=(*current, Override(event.rota, event.person, event.start, event.end))
-    )
+    return replace(state, entries=(*current, Override(event.rota, event.person, event.start, event.end)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +118,7 @@ def override(
         raise RefusedError(f"There is no rota {rota!r}; there are: {known}.")
     holder = roster.on_call(rota, now)
     if holder is not None and by != holder and not leads:
-        raise RefusedError(f"The shift on {rota} is {holder}'s: {holder} or the team lead has to hand it over.")
+        raise RefusedError(
+            f"The shift on {rota} is {holder}'s: {holder} or the team lead has to hand it over."
+        )
     return [OverrideSet(at=now, actor=by, rota=rota, person=person, start=now, end=now + lasts)]

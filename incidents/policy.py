@@ -112,6 +112,8 @@ class Policy:
 
     def above(self, rung: str) -> tuple[str, ...]:
         """The rungs after `rung`, executives left out; the whole ladder where the rung is not on it."""
+        if rung in self.executives:
+            return ()
         ladder = tuple(r for r in self.ladder if r not in self.executives)
         return ladder[ladder.index(rung) + 1 :] if rung in ladder else ladder
 

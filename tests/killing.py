@@ -109,11 +109,15 @@ class People:
         """One thing."""
         self._count += 1
         name = f"{self._seed}-{self._count}"
-        channels = [c for c in self._console.store.channels.values() if c.name.startswith("inc-") and not c.archived]
+        channels = [
+            c for c in self._console.store.channels.values() if c.name.startswith("inc-") and not c.archived
+        ]
         choice = self.random.random()
         try:
             if not channels or (choice < 0.03 and len(channels) < 6):
-                await self._say("grace", self._ops(), f'/incident open critical "case {name}" service=realtime', name)
+                await self._say(
+                    "grace", self._ops(), f'/incident open critical "case {name}" service=realtime', name
+                )
                 return
             channel = self.random.choice(channels).id
             if choice < 0.55:

@@ -51,7 +51,7 @@ def open_(
         private=private,
         drill=drill,
     )
-    case.log.adopt(chosen)  # type: ignore[attr-defined]  # commands.case.Log is to get it
+    case.log.adopt(chosen)
     case.record(*opened, number=number)
     return _warning(similar, number)
 

@@ -10,9 +10,7 @@ from incidents.ports import RefusedError
 
 def may_see(incident: Incident, person: str, here: int | None) -> bool:
     """A private incident is seen by those who take part or were paged, and in its own channel."""
-    if not incident.private or incident.number == here:
-        return True
-    return person in {incident.opened_by, *incident.people, *incident.paged, *incident.roles.values()}
+    return incident.visible_to(person, incident.number == here)
 
 
 def action_here(case: Case, number: int) -> Action:

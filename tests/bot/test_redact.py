@@ -93,7 +93,9 @@ def test_what_stands_beside_a_secret_stays() -> None:
 def test_known_values_go_wherever_they_are() -> None:
     """The secrets of the process go without any sign before them, the longest first."""
     redactor = Redactor(known_values=("hunter2", "hunter2-long", "abc"))
-    assert redactor.redact("it said hunter2-long and hunter2, abc") == f"it said {REDACTED} and {REDACTED}, abc"
+    assert (
+        redactor.redact("it said hunter2-long and hunter2, abc") == f"it said {REDACTED} and {REDACTED}, abc"
+    )
 
 
 def test_further_patterns_keep_their_first_group() -> None:

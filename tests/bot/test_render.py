@@ -78,7 +78,14 @@ def test_mentions_are_collected_and_names_are_not() -> None:
     """Only `mention` mentions; `who` displays."""
     found = RENDERER.render(
         "reminder",
-        {"number": 1, "people": ["alice", "bob"], "stakeholders_every": None, "lasted": 60, "last": "", "due": None},
+        {
+            "number": 1,
+            "people": ["alice", "bob"],
+            "stakeholders_every": None,
+            "lasted": 60,
+            "last": "",
+            "due": None,
+        },
         RENDERER.plain_marks,
     )
     assert found.mentions == ("alice", "bob")
@@ -106,7 +113,10 @@ def test_what_is_missing_is_an_error() -> None:
 def test_only_plain_addresses_are_links() -> None:
     """An address of the configuration can be followed; a strange one stays text."""
     marks = HtmlMarks()
-    assert filled("{{ u|link }}", marks, u="https://grafana.example/d?a=1&b=2") == "https://grafana.example/d?a=1&amp;b=2"
+    assert (
+        filled("{{ u|link }}", marks, u="https://grafana.example/d?a=1&b=2")
+        == "https://grafana.example/d?a=1&amp;b=2"
+    )
     assert filled("{{ u|link }}", marks, u="https://x/<script>") == "https://x/&lt;script&gt;"
     assert filled("{{ u|link }}", marks, u="https://user@host/") == "https://user(at)host/"
     assert "javascript" in filled("{{ u|link }}", marks, u="javascript:alert(1)")
@@ -256,14 +266,28 @@ def test_long_output_is_a_file_below_the_lines_that_matter() -> None:
 def test_a_long_table_shows_its_remarked_rows() -> None:
     rows = tuple((f"pod-{n}", "1/1") for n in range(30))
     remarks = tuple("OOMKilled" if n == 17 else "" for n in range(30))
-    text, upload = RENDERER.answer(Answer("30 pods", Table(("POD", "READY"), rows, remarks=remarks)), RENDERER.plain_marks)
+    text, upload = RENDERER.answer(
+        Answer("30 pods", Table(("POD", "READY"), rows, remarks=remarks)), RENDERER.plain_marks
+    )
     assert upload is not None
     assert upload.data.decode().count("pod-") == 30
     assert text.splitlines()[1:3] == ["POD     READY", "pod-17  1/1    ← OOMKilled"]
 
 
+def test_a_remark_without_room_stays_with_its_row() -> None:
+    rows = tuple((f"realtime-gateway-5d8c7f9b6d-{n:05}", "1/1") for n in range(30))
+    remarks = tuple("CrashLoopBackOff since 02:19 CET" if n == 17 else "" for n in range(30))
+    text, _ = RENDERER.answer(
+        Answer("30 pods", Table(("POD", "READY"), rows, remarks=remarks)), RENDERER.plain_marks
+    )
+    assert text.splitlines()[2].startswith("realtime-gateway-5d8c7f9b6d-00017")
+    assert text.splitlines()[3] == "  ← CrashLoopBackOff since 02:19 CET"
+
+
 def test_short_text_and_links_are_shown_whole() -> None:
-    answer = Answer("links of realtime", lines=("see also",), links={"Grafana": "https://grafana.example/d/1"})
+    answer = Answer(
+        "links of realtime", lines=("see also",), links={"Grafana": "https://grafana.example/d/1"}
+    )
     text, upload = RENDERER.answer(answer, RENDERER.plain_marks)
     assert upload is None
     assert text.splitlines() == ["links of realtime", "see also", "Grafana: https://grafana.example/d/1"]
@@ -286,7 +310,9 @@ def test_the_remaining_templates_of_the_machinery() -> None:
     assert plain("handover_due", {"rota": "primary", "person": "bob"}).startswith("@bob you are on call now")
     assert "Nobody is on call" in plain("handover_due", {"rota": "primary", "person": None})
     away = {"now": NOW, "start": NOW - timedelta(minutes=21), "end": NOW - timedelta(minutes=8)}
-    told = plain("away", away | {"read": ["2 messages", "1 acknowledgement"], "late": ["INC-42 update (due 02:15)"]})
+    told = plain(
+        "away", away | {"read": ["2 messages", "1 acknowledgement"], "late": ["INC-42 update (due 02:15)"]}
+    )
     assert told.splitlines() == [
         "I was away from 02:10 CET to 02:23 CET. I have read what you wrote meanwhile (2 messages and 1 acknowledgement).",
         "Now late: INC-42 update (due 02:15). Nothing else was missed.",

@@ -135,11 +135,12 @@ async def test_streams_that_were_forgotten_are_folded_again(url: str) -> None:
 async def test_a_batch_is_one_commit(log: Store) -> None:
     """A hundred commands that wait together are made durable by one commit of the database."""
     commits: list[object] = []
-    event.listen(Engine, "commit", commits.append)
+    noted = commits.append
+    event.listen(Engine, "commit", noted)
     try:
         outcomes = await together(log, *map(command, range(100)))
     finally:
-        event.remove(Engine, "commit", commits.append)
+        event.remove(Engine, "commit", noted)
     assert sorted(sum(outcomes, [])) == list(range(1, 201))
     assert len(commits) == log.commits == 1
     assert [await count(log, t) for t in (store.events, store.inbox, store.outbox)] == [200, 100, 100]

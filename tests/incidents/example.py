@@ -36,7 +36,13 @@ def opened(severity: str = "critical", policy: Policy = ISH) -> Incident:
     found = policy.severity(severity)
     assert found is not None
     events = open_incident(
-        number=1, title="Redis is down", severity=found, policy=policy, by="grace", now=START, service="realtime"
+        number=1,
+        title="Redis is down",
+        severity=found,
+        policy=policy,
+        by="grace",
+        now=START,
+        service="realtime",
     )
     return play(None, events)
 

@@ -79,7 +79,9 @@ def test_safety_14_a_request_expires(minutes: float, allowed: bool) -> None:
     """Both sides of the fifteen minutes."""
     now = NOW + timedelta(minutes=minutes)
     if allowed:
-        assert after(proposed(), approvals.vote(proposed(), by="bob", choice=APPROVE, means="button", now=now))
+        assert after(
+            proposed(), approvals.vote(proposed(), by="bob", choice=APPROVE, means="button", now=now)
+        )
     else:
         with pytest.raises(RefusedError, match="expired"):
             approvals.vote(proposed(), by="bob", choice=APPROVE, means="button", now=now)

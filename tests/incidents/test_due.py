@@ -47,7 +47,9 @@ def test_an_unacknowledged_incident_pages_by_the_table(
     assert pages(found) == expected
 
 
-@pytest.mark.parametrize(("severity", "every"), [("critical", 30), ("high", 60), ("medium", 240), ("low", None)])
+@pytest.mark.parametrize(
+    ("severity", "every"), [("critical", 30), ("high", 60), ("medium", 240), ("low", None)]
+)
 def test_reminders_come_at_the_severity_s_cadence(severity: str, every: int | None) -> None:
     """Without a human update a reminder falls due every so many minutes; low has none."""
     _, found = pass_time(opened(severity), at(500))
@@ -105,14 +107,18 @@ def test_a_cadence_set_in_flight_goes_on_from_its_own_grid() -> None:
     severity = ISH.severity("critical")
     assert severity is not None
     incident = opened()
-    incident = play(incident, life.remind_every(incident, by="alice", now=at(20), lasts=timedelta(minutes=15)))
+    incident = play(
+        incident, life.remind_every(incident, by="alice", now=at(20), lasts=timedelta(minutes=15))
+    )
     assert next_reminder(incident, severity) == at(30)
 
 
 def test_a_step_passes_over_who_was_paged_and_is_silent() -> None:
     """bob, paged because alice could not be reached, is not what the late clock lands on: carol is."""
     incident = play(opened(), due(opened(), ISH, ROSTER, START))
-    failed = e.PageFailed(at=START, actor=e.BOT, person="alice", key="opened::page:primary", detail="no answer")
+    failed = e.PageFailed(
+        at=START, actor=e.BOT, person="alice", key="opened::page:primary", detail="no answer"
+    )
     from incidents.due import unreachable
 
     moved = unreachable(incident, ISH, ROSTER, failed=failed, rung="primary", now=START)
@@ -124,7 +130,12 @@ def test_a_step_passes_over_who_was_paged_and_is_silent() -> None:
 
 def test_all_alerts_resolved_holds_the_steps_above_the_secondary() -> None:
     """The team lead waits until an alert fires again, and is then paged at once."""
-    labels: dict[str, Any] = {"source": "alertmanager", "fingerprint": "f1", "starts_at": START, "name": "RedisDown"}
+    labels: dict[str, Any] = {
+        "source": "alertmanager",
+        "fingerprint": "f1",
+        "starts_at": START,
+        "name": "RedisDown",
+    }
     incident = play(opened(), due(opened(), ISH, ROSTER, START))
     incident = play(incident, [e.AlertAttached(at=START, actor="alertmanager", labels={}, **labels)])
     incident = play(incident, [e.AlertCleared(at=at(10), actor="alertmanager", all_clear=True, **labels)])
@@ -154,7 +165,17 @@ def test_a_raise_never_gives_more_time() -> None:
     assert play(opened("high"), raised).clocks["acknowledged"] == at(60)
 
 
-DECISIONS = ("acknowledge", "update", "identified", "high", "critical", "resolve", "reopen", "snooze", "nothing")
+DECISIONS = (
+    "acknowledge",
+    "update",
+    "identified",
+    "high",
+    "critical",
+    "resolve",
+    "reopen",
+    "snooze",
+    "nothing",
+)
 
 
 def decide(incident: Incident, name: str, now: datetime) -> list[e.Event]:
@@ -163,7 +184,9 @@ def decide(incident: Incident, name: str, now: datetime) -> list[e.Event]:
         if name == "acknowledge":
             return life.acknowledge(incident, by="bob", now=now)
         if name == "update":
-            return life.update(incident, by="bob", now=now, text="still looking", eta=now + timedelta(minutes=7))
+            return life.update(
+                incident, by="bob", now=now, text="still looking", eta=now + timedelta(minutes=7)
+            )
         if name == "identified":
             return life.set_status(incident, by="bob", now=now, status="identified")
         if name in ("high", "critical"):
@@ -238,7 +261,9 @@ def test_looking_more_often_changes_no_step(script: list[tuple[int, str]]) -> No
     """Steps and missed clocks do not depend on when somebody looked, only reminders and repeats collapse."""
 
     def steps(log: list[e.Event]) -> list[tuple[str, object]]:
-        return [(ev.key, ev.people) for ev in log if isinstance(ev, e.EscalationDue) and ev.why != "unanswered"]
+        return [
+            (ev.key, ev.people) for ev in log if isinstance(ev, e.EscalationDue) and ev.why != "unanswered"
+        ]
 
     assert steps(run(script, step=1)[1]) == steps(run(script, step=90)[1])
 
@@ -252,4 +277,6 @@ def test_a_resolved_incident_is_quiet(script: list[tuple[int, str]]) -> None:
             resolved = True
         elif isinstance(event, e.Reopened):
             resolved = False
-        assert not (resolved and isinstance(event, e.EscalationDue | e.ReminderDue | e.ResponseLate | e.PageRepeated))
+        assert not (
+            resolved and isinstance(event, e.EscalationDue | e.ReminderDue | e.ResponseLate | e.PageRepeated)
+        )

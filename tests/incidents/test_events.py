@@ -26,7 +26,9 @@ def sample(hint: str) -> Any:
         return ("a", "b")
     if hint.startswith("dict"):
         return {"key": "value"}
-    return {"int": 3, "bool": True, "float": 1.5}.get(hint.split("|")[0].replace("<class '", "").strip("'> "), "text")
+    return {"int": 3, "bool": True, "float": 1.5}.get(
+        hint.split("|")[0].replace("<class '", "").strip("'> "), "text"
+    )
 
 
 @pytest.mark.parametrize("kind", list(e.kinds()), ids=lambda kind: kind.__name__)
