@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from benchmarks.words import title
 from bot.app import Bot, boot
 from bot.chat import Content, Marks, Receive, Request, Upload
 from bot.clock import SystemClock
@@ -141,8 +142,7 @@ async def open_incidents(bot: Bot, count: int) -> list[str]:
     """Open so many incidents by command; the ids of their channels."""
     channels = []
     for number in range(count):
-        # Titles have to differ, or each opening looks at those like it.
-        await bot.inbox.receive(request(f'/incident open low "case {number:x} of the benchmark"', "#ops"))
+        await bot.inbox.receive(request(f'/incident open low "{title(number)}"', "#ops"))
         await bot.deliverer.drain()
         found = await bot.store.run(lambda unit, n=number: unit.state(f"incident-{n + 1}"))
         channels.append(found.channels[0].id)

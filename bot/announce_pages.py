@@ -26,7 +26,7 @@ from incidents import events as e
 from incidents.due import FALLBACK, TEAM, choose, timers
 from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS
-from incidents.wording import listed
+from incidents.wording import listed, span
 
 Batch = Sequence[e.Event]
 
@@ -78,6 +78,8 @@ def _outlook(i: Incident, people: Sequence[str], facts: Facts) -> dict[str, Any]
     for timer in sorted(timers(i, policy)):
         step = step_of(i, policy, timer.key) if timer.kind == "step" else None
         if step is None or step.do != "page" or timer.due <= facts.now:
+            continue
+        if step.if_not_yet and set(facts.roster.people(step.to, timer.due)) & set(i.paged):
             continue
         _rung, found, _skipped = choose(i, policy, facts.roster, step.to, timer.due)
         if found and not set(found) <= set(people):
@@ -155,7 +157,7 @@ def escalation(ev: e.EscalationDue, before: Incident, i: Incident, batch: Batch,
     if ev.do == "notify":
         return [_notify(ev, i, clock, facts)]
     failed = next((x for x in all_of(e.PageFailed, batch) if ev.key == f"{x.key}/{x.person}"), None)
-    lasted = (ev.due - i.round_at).total_seconds()
+    lasted = (ev.at - i.round_at).total_seconds()
     data = _paging(
         i,
         ev.people,
@@ -187,7 +189,14 @@ def _skipped(skipped: Sequence[str], failed: e.PageFailed | None = None) -> str:
 def _because(data: Mapping[str, Any]) -> str:
     """What the lock screen of a phone tells besides the incident."""
     place = data["place"]
-    return f"You are {place}." if place else ""
+    if not place:
+        return str(data["reason"])
+    if data["late"]:
+        clock = str(data["late"]["clock"])
+        return f"{clock[:1].upper()}{clock[1:]} is late; you are {place}."
+    if data["unresolved"]:
+        return f"Unresolved for {span(data['unresolved'] // 60 * 60)}; you are {place}."
+    return f"You are {place}."
 
 
 def _notify(ev: e.EscalationDue, i: Incident, clock: e.ResponseLate | None, facts: Facts) -> Say:

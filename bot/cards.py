@@ -45,7 +45,7 @@ def incident_card(incident: Incident, *, facts: Facts, waiting: int) -> Card:
     data = {
         "number": i.number,
         "head": f"INC-{i.number} {i.title}",
-        "sign": sign(i.rank) if i.open else "🟢",
+        "sign": sign(i.rank) if i.open else "⚪" if i.merged_into is not None else "🟢",
         "words": _words(i),
         "services": list(i.services or ((i.service,) if i.service else ())),
         "state": i.state,

@@ -67,6 +67,9 @@ class _Sheet:
             self.front.append(_words(self.left, self.y + 11, label, "soft halo"))
             self.y += _LABEL
         middle = self.y + height / 2
+        if height == _LANE:
+            place = f'x="{self.left:g}" y="{self.y:g}" width="{self.right - self.left:g}" height="{height:g}"'
+            self.back.append(f'<rect class="lane" {place} rx="3"/>')
         self.y += height + _GAP
         return middle
 
@@ -219,7 +222,6 @@ def _facts(sheet: _Sheet, report: Report, label: str, shape: str, kinds: frozens
     if not rows:
         return
     middle = sheet.lane(label, _LANE)
-    _stripe(sheet, middle)
     for group in _near(sheet, rows):
         x = min(max(sum(sheet.x(row.at) for row in group) / len(group), sheet.left + 8), sheet.right - 8)
         title = "\n".join(_told(sheet, row) for row in group[:_TOLD])
@@ -266,7 +268,6 @@ def _changes(sheet: _Sheet, report: Report, end: datetime) -> None:
     if not made:
         return
     middle = sheet.lane("Changes", _LANE)
-    _stripe(sheet, middle)
     starts = [sheet.x(c.started_at) for c in made if c.started_at is not None]
     for change, (x, following) in zip(made, pairwise([*starts, sheet.right]), strict=True):
         width = max(sheet.x(change.ended_at or end) - x, 6.0)
@@ -280,13 +281,6 @@ def _changes(sheet: _Sheet, report: Report, end: datetime) -> None:
             if x + width + 10 + len(label) * _LETTER <= following:
                 sheet.front.append(_words(x + width + 4, middle + 4, label, "halo-lane"))
                 break
-
-
-def _stripe(sheet: _Sheet, middle: float) -> None:
-    sheet.back.append(
-        f'<rect class="lane" x="{sheet.left:g}" y="{middle - _LANE / 2:g}"'
-        f' width="{sheet.right - sheet.left:g}" height="{_LANE:g}" rx="3"/>'
-    )
 
 
 def _words(x: float, y: float, text: str, look: str = "", anchor: str = "") -> str:

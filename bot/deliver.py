@@ -28,7 +28,7 @@ from incidents.ports import Clock, NotRecordedError
 
 log = structlog.get_logger()
 
-BATCH = 200
+BATCH = 500
 LEASE = timedelta(seconds=60)
 SLOWEST = 60.0  # seconds between two tries, at most
 CONTACT_TRIES, OPEN_TRIES, TRIES = 4, 3, 60
@@ -44,6 +44,9 @@ class Spot:
     platform: str
     channel: str
     thread: str | None = None
+
+
+Sent = tuple[Row[Any], list[tuple[Spot, str]]]
 
 
 class NotYetError(Exception):
@@ -73,6 +76,8 @@ class Deliverer:
         self._clock = clock
         self._boot = boot
         self._stale: dict[str, None] = {}
+        self._unmarked: list[Sent] = []
+        self._unmarked_since = 0.0
         self._turn = asyncio.Lock()
         self.progress: dict[int, Progress] = {}
         self.wake = asyncio.Event()
@@ -114,6 +119,7 @@ class Deliverer:
         """Deliver everything that may go now; returns how many rows and stale cards that were."""
         delivered = 0
         async with self._turn:
+            await self._mark()  # what a pass before could not mark must not go out again
             while rows := await self._store.run(self._claim):
                 groups: dict[str, list[Row[Any]]] = {}
                 for row in rows:
@@ -121,7 +127,9 @@ class Deliverer:
                 edits = [row for row in rows if row.op == "card"]
                 plain = [[row for row in group if row.op != "card"] for group in groups.values()]
                 await asyncio.gather(*(self._in_order(group) for group in plain if group))
+                await self._mark()
                 await self._edits(edits)
+                await self._mark()
                 delivered += len(rows)
             for ref in list(self._stale):
                 self._stale.pop(ref, None)
@@ -156,8 +164,9 @@ class Deliverer:
             unit.execute(
                 changed.values(claimed_by=self._boot, claimed_until=until, attempts=t.c.attempts + 1)
             )
-        # Within a channel new messages go in the order in which they were said.
-        return sorted(rows, key=lambda row: (row.lane == 2, row.channel not in _paged(rows), row.id))
+        # Channels with a page first; within a channel new messages go in the order in which they were said.
+        paged = {row.channel for row in rows if row.lane == 0}
+        return sorted(rows, key=lambda row: (row.lane == 2, row.channel not in paged, row.id))
 
     async def _in_order(self, rows: list[Row[Any]]) -> None:
         for index, row in enumerate(rows):
@@ -393,21 +402,19 @@ class Deliverer:
     # -- marks ------------------------------------------------------------------------------------
 
     async def _sent(self, rows: list[Row[Any]], spots: list[tuple[Spot, str]]) -> None:
-        now = self._clock.now()
+        """Note what went out; marked together, at the latest a second later: what a crash forgets is looked for."""
+        self._unmarked += [(row, spots) for row in rows]
+        now = asyncio.get_running_loop().time()
+        if len(self._unmarked) == len(rows):
+            self._unmarked_since = now
+        elif now - self._unmarked_since > 1.0:
+            await self._mark()
 
-        def unit(u: store.Unit) -> None:
-            t = store.outbox
-            first = spots[0][1] if spots else None
-            u.execute(
-                t.update()
-                .where(t.c.id.in_([row.id for row in rows]))
-                .values(sent_at=store.micros(now), message_id=first)
-            )
-            for spot, message_id in spots:
-                key = {"platform": spot.platform, "channel": spot.channel, "message_id": message_id}
-                u.upsert(store.messages, key, {"author": e.BOT, "card": rows[0].card, "thread": spot.thread})
-
-        await self._store.run(unit)
+    async def _mark(self) -> None:
+        done, self._unmarked = self._unmarked, []
+        if done:
+            now = self._clock.now()
+            await self._store.run(lambda unit: _mark_sent(unit, done, now))
 
     async def _release(self, rows: list[Row[Any]]) -> None:
         if rows:
@@ -472,5 +479,13 @@ class Deliverer:
         book.finish()
 
 
-def _paged(rows: list[Row[Any]]) -> set[str]:
-    return {row.channel for row in rows if row.lane == 0}
+
+def _mark_sent(unit: store.Unit, done: list[Sent], now: datetime) -> None:
+    """Set the rows sent, and remember which message is which card."""
+    t = store.outbox
+    ids = [row.id for row, _ in done]
+    unit.execute(t.update().where(t.c.id.in_(ids)).values(sent_at=store.micros(now)))
+    for row, spots in done:
+        for spot, message_id in spots:
+            key = {"platform": spot.platform, "channel": spot.channel, "message_id": message_id}
+            unit.upsert(store.messages, key, {"author": e.BOT, "card": row.card, "thread": spot.thread})

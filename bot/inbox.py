@@ -189,6 +189,8 @@ class Inbox:
     # -- messages and commands --------------------------------------------------------------------
 
     async def _request(self, request: Request, person: Person) -> None:
+        # Before anything else sees it: what is recorded, said or kept for later is redacted.
+        request = replace(request, text=self._desk.redactor.redact(request.text))
         place = await self._place(request, request.thread, request.direct)
         if not is_command(request.text) and not request.direct:
             if place.number is not None:
@@ -237,13 +239,12 @@ class Inbox:
         unit.once(f"{request.platform}:{request.event_id}", at=now, state=state, payload=payload)
         book = Logbook(unit, self._desk, now)
         if place.number is not None and request.message_id is not None:
-            text = self._desk.redactor.redact(request.text)
             posted = e.MessagePosted(
                 at=now - timedelta(seconds=request.age),
                 actor=person.actor,
                 channel=place.channel,
                 message_id=request.message_id,
-                text=text,
+                text=request.text,
                 thread=request.thread,
                 files=request.files,
                 late=request.age > LATE,
@@ -279,7 +280,7 @@ class Inbox:
                 message_id=request.message_id,
                 means="button" if request.files == ("pressed",) else "command",
             )
-            reply: Reply | None = parsed.command.run(**self._redacted(parsed.values), case=case)
+            reply: Reply | None = parsed.command.run(**parsed.values, case=case)
             if reply is not None and not reply.private:
                 book.say(self._said(reply, place))
             book.finish()
@@ -288,10 +289,6 @@ class Inbox:
         reply = await self._store.run(unit)
         if reply is not None:
             await self._whisper(request, reply)
-
-    def _redacted(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        redact = self._desk.redactor.redact
-        return {key: redact(value) if isinstance(value, str) else value for key, value in values.items()}
 
     def _said(self, reply: Reply, place: Place) -> Say:
         buttons = tuple(Button(c.label, c.line, c.style) for c in reply.choices)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, get_type_hints
 
 BOT = "watchbell"  # the actor of what falls due by itself
@@ -523,13 +524,10 @@ def kinds() -> Iterator[type[Event]]:
 
 
 def encode(event: Event) -> tuple[str, datetime, str, dict[str, Any]]:
-    """Kind, time, actor and a body of plain JSON values."""
+    """Kind, time, actor and a body of what JSON has, tuples and times (orjson writes both)."""
     kind = type(event).__name__
-    body = {}
-    for name, plain in _writers(kind):
-        value = getattr(event, name)
-        body[name] = plain(value) if plain is not None and value is not None else value
-    return kind, event.at, event.actor, body
+    names, values = _fields_of(kind)
+    return kind, event.at, event.actor, dict(zip(names, values(event), strict=True))
 
 
 def decode(kind: str, at: datetime, actor: str, body: Mapping[str, Any]) -> Event:
@@ -548,31 +546,22 @@ def _classes() -> dict[str, type[Event]]:
     return {cls.__name__: cls for cls in kinds()}
 
 
-def _time_out(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat()
-
-
-def _times_out(value: Mapping[str, datetime]) -> dict[str, str]:
-    return {key: _time_out(time) for key, time in value.items()}
-
-
 def _times_in(value: Mapping[str, str]) -> dict[str, datetime]:
     return {key: datetime.fromisoformat(time) for key, time in value.items()}
 
 
 @cache
-def _writers(kind: str) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    return tuple(
-        (name, _converter(hint, _time_out, _times_out, list)) for name, hint in _body_fields(_classes()[kind])
-    )
+def _fields_of(kind: str) -> tuple[tuple[str, ...], Callable[[Event], tuple[Any, ...]]]:
+    """The names of a body's fields, and a function that reads them all at once."""
+    names = tuple(name for name, _ in _body_fields(_classes()[kind]))
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda event: tuple(getattr(event, name) for name in names)
 
 
 @cache
 def _readers(kind: str) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    return tuple(
-        (name, _converter(hint, datetime.fromisoformat, _times_in, tuple))
-        for name, hint in _body_fields(_classes()[kind])
-    )
+    return tuple((name, _reader(hint)) for name, hint in _body_fields(_classes()[kind]))
 
 
 def _body_fields(cls: type[Event]) -> list[tuple[str, str]]:
@@ -580,11 +569,9 @@ def _body_fields(cls: type[Event]) -> list[tuple[str, str]]:
     return [(f.name, str(hints[f.name])) for f in fields(cls) if f.name not in ("at", "actor")]
 
 
-def _converter(
-    hint: str, time: Callable[..., Any], times: Callable[..., Any], sequence: Callable[..., Any]
-) -> Callable[[Any], Any] | None:
+def _reader(hint: str) -> Callable[[Any], Any] | None:
     if hint.startswith("dict[str, datetime"):
-        return times
+        return _times_in
     if "datetime" in hint:
-        return time
-    return sequence if hint.startswith("tuple") else None
+        return datetime.fromisoformat
+    return tuple if hint.startswith("tuple") else None

@@ -116,7 +116,7 @@ def _fates(entries: list[Entry]) -> dict[str, _Fate]:
     fates: dict[str, _Fate] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, e.NoteAdded | e.MessagePinned) and event.message_id:
+        if isinstance(event, e.NoteAdded | e.MessagePinned) and event.message_id is not None:
             fates.setdefault(event.message_id, _Fate())
     for entry in entries:
         event = entry.event
@@ -149,7 +149,7 @@ def _row(entry: Entry, told: Sentence, fates: Mapping[str, _Fate], wording: Word
         action=entry.action,
         gone="scrubbed" if told.quote == SCRUBBED else "",
     )
-    if isinstance(event, e.NoteAdded | e.MessagePinned) and event.message_id:
+    if isinstance(event, e.NoteAdded | e.MessagePinned) and event.message_id is not None:
         return _followed(row, event, fates[event.message_id], wording)
     return row
 

@@ -94,6 +94,7 @@ async def fill_the_disk(url: str) -> None:
             except NotRecordedError as error:
                 told["refused"] += 1
                 told["why"] = str(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # closing gave the journal's room back
         outcomes = await asyncio.gather(
             *(log.run(command(f"full-{n}")) for n in range(5)), return_exceptions=True
         )

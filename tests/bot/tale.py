@@ -186,6 +186,10 @@ class Tale:
         self.now += timedelta(**lasts)
         return self.record()
 
+    def record_oncall(self, event: e.Event) -> list[Say]:
+        self.says = announce(event, None, None, batch=[event], facts=self.facts())
+        return self.says
+
     # -- actions ----------------------------------------------------------------------------------
 
     def act(self, number: int, *events: e.Event) -> list[Say]:

@@ -67,8 +67,16 @@ def test_due_says_when_and_how_long(minutes: int, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0, "0 s"), (41, "41 s"), (90, "1 min 30 s"), (720, "12 min"), (735, "12 min"), (4320, "1 h 12 min"), (90_000, "1 d 1 h")],
-)  # fmt: skip
+    [
+        (0, "0 s"),
+        (41, "41 s"),
+        (90, "1 min 30 s"),
+        (720, "12 min"),
+        (735, "12 min"),
+        (4320, "1 h 12 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
 def test_durations(seconds: int, told: str) -> None:
     """Seconds are told below two minutes only."""
     assert filled("{{ s|span }}", s=seconds) == told
@@ -152,7 +160,13 @@ SAMPLES = {
     "no_channel": lambda text: {"number": 1, "why": text},
     "already_waiting": lambda text: {"number": 1, "summary": text, "person": "alice"},
     "dry_run": lambda text: {
-        "plan": {"summary": text, "environment": text, "effect": "danger", "notes": [text], "undo": {"label": text}}
+        "plan": {
+            "summary": text,
+            "environment": text,
+            "effect": "danger",
+            "notes": [text],
+            "undo": {"label": text},
+        }
     },
     "answer": lambda text: {
         "headline": text,
@@ -163,13 +177,25 @@ SAMPLES = {
         "total": 3,
     },
     "updated": lambda text: {
-        "number": 1, "actor": text, "text": text, "answer": "", "eta": None, "acknowledged": False, "tell": []
+        "number": 1,
+        "actor": text,
+        "text": text,
+        "answer": "",
+        "eta": None,
+        "acknowledged": False,
+        "tell": [],
     },
     "alerts": lambda text: {
-        "number": 1, "count": 1, "alerts": [text], "again": False, "too": True, "held": False, "summary": text,
+        "number": 1,
+        "count": 1,
+        "alerts": [text],
+        "again": False,
+        "too": True,
+        "held": False,
+        "summary": text,
         "service": text,
     },
-}  # fmt: skip
+}
 
 
 @given(st.text())
@@ -314,7 +340,10 @@ def test_the_remaining_templates_of_the_machinery() -> None:
         "away", away | {"read": ["2 messages", "1 acknowledgement"], "late": ["INC-42 update (due 02:15)"]}
     )
     assert told.splitlines() == [
-        "I was away from 02:10 CET to 02:23 CET. I have read what you wrote meanwhile (2 messages and 1 acknowledgement).",
+        (
+            "I was away from 02:10 CET to 02:23 CET. "
+            "I have read what you wrote meanwhile (2 messages, 1 acknowledgement)."
+        ),
         "Now late: INC-42 update (due 02:15). Nothing else was missed.",
     ]
     assert plain("away", away | {"read": [], "late": []}).endswith("Nothing was missed.")

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ async def test_a_batch_is_one_commit(log: Store) -> None:
         outcomes = await together(log, *map(command, range(100)))
     finally:
         event.remove(Engine, "commit", noted)
-    assert sorted(sum(outcomes, [])) == list(range(1, 201))
+    assert sorted(chain.from_iterable(outcomes)) == list(range(1, 201))
     assert len(commits) == log.commits == 1
     assert [await count(log, t) for t in (store.events, store.inbox, store.outbox)] == [200, 100, 100]
 
@@ -164,7 +165,9 @@ async def test_times_come_back_in_utc_to_the_microsecond(log: Store) -> None:
     assert await log.run(lambda unit: unit.version("talk-1")) == 1
 
 
-@pytest.mark.parametrize("words", ["", "ünï ☂ 统一 🔔", "a\x00b\x1f\x7f", "%s ? :x {}", "'; DROP TABLE events; --", "x" * 100_000])
+@pytest.mark.parametrize(
+    "words", ["", "ünï ☂ 统一 🔔", "a\x00b\x1f\x7f", "%s ? :x {}", "'; DROP TABLE events; --", "x" * 100_000]
+)
 async def test_any_text_is_kept(log: Store, words: str) -> None:
     """Other scripts, control characters, placeholders and long texts come back as they were."""
     await log.run(say(words))
@@ -334,7 +337,9 @@ async def test_statements_see_what_was_recorded_before_them(log: Store) -> None:
         unit.insert(store.outbox, at=NOW, channel="C1", op="edit", payload="{}", card="k")
         table = store.outbox
         changed = unit.execute(table.update().where(table.c.card == "k").values(payload="{1}")).rowcount
-        return changed, [tuple(row) for row in unit.rows(select(table.c.card, table.c.payload).order_by("id"))]
+        return changed, [
+            tuple(row) for row in unit.rows(select(table.c.card, table.c.payload).order_by("id"))
+        ]
 
     _, outcome = await together(log, command("a"), edits)
     assert outcome == (1, [(None, '{"of": "a"}'), ("k", "{1}")])
@@ -356,7 +361,14 @@ async def test_a_unit_that_read_its_own_rows_is_still_undone_alone(log: Store) -
 async def test_upsert_inserts_once_and_updates_afterwards(log: Store) -> None:
     """Values that are not named stay; defaults are filled in; times may be datetimes."""
     key = {"number": 7}
-    opened_at = {"state": "open", "severity": "high", "rank": 2, "title": "t", "opened_at": NOW, "updated_at": NOW}
+    opened_at = {
+        "state": "open",
+        "severity": "high",
+        "rank": 2,
+        "title": "t",
+        "opened_at": NOW,
+        "updated_at": NOW,
+    }
     await log.run(lambda unit: unit.upsert(store.incidents, key, opened_at))
     later = NOW + timedelta(seconds=1)
     await log.run(lambda unit: unit.upsert(store.incidents, key, {"state": "resolved", "updated_at": later}))
@@ -410,7 +422,7 @@ async def test_two_stores_lose_nothing_and_double_no_version(log: Store, url: st
     async with opened(url) as other:
         outcomes = await asyncio.gather(*(worker(one) for one in [log, other] * 4))
         assert await other.run(state()) == await log.run(state()) == tuple(map(str, range(200)))
-    assert sorted(sum(outcomes, [])) == list(range(200))
+    assert sorted(chain.from_iterable(outcomes)) == list(range(200))
     found = await log.all_events(limit=1000)
     assert [(r.position, r.version) for r in found] == [(n, n) for n in range(1, 201)]
     assert (await log.verify()).faults == []
@@ -508,7 +520,7 @@ async def test_several_loops_share_a_store(log: Store) -> None:
         return asyncio.run(log.run(command("elsewhere")))
 
     outcomes = await asyncio.gather(asyncio.to_thread(elsewhere), log.run(command("here")))
-    assert sorted(sum(outcomes, [])) == [1, 2, 3, 4]
+    assert sorted(chain.from_iterable(outcomes)) == [1, 2, 3, 4]
 
 
 # -- reading ------------------------------------------------------------------------------------------
@@ -560,7 +572,7 @@ async def test_equal_bodies_have_different_digests(log: Store) -> None:
 
 async def test_a_scrubbed_body_is_gone_and_the_chain_holds(log: Store) -> None:
     """Case 38: the words are erased, a tombstone stands there, and `verify` passes."""
-    first, second, _ = await log.run(say("before", "hunter2", "after"))
+    _, second, _ = await log.run(say("before", "hunter2", "after"))
 
     def scrub(unit: Unit) -> Any:
         unit.scrub(second, {"text": "(scrubbed)"})

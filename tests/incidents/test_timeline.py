@@ -139,6 +139,14 @@ def test_pinned_twice_is_one_row_and_unpinned_is_none() -> None:
     assert rows(log.entries)[-1].lead == "carol wrote (pinned by alice)"
 
 
+def test_a_pin_without_an_id_is_a_row() -> None:
+    """Found by the exports' tests: an empty id is an id."""
+    log = Log()
+    log.opened()
+    log.add(e.MessagePinned, 2, "bob", message_id="", author="carol", text="here")
+    assert rows(log.entries)[-1].text == "carol wrote (pinned by bob): here"
+
+
 def test_a_deleted_note_leaves_a_tombstone() -> None:
     """That something was there stays, what it said does not."""
     log = Log()

@@ -33,7 +33,9 @@ class Postgres:
         if self._user:
             account = pwd.getpwnam(self._user)
             os.chown(self.folder, account.pw_uid, account.pw_gid)
-        self._call("initdb", "-D", str(self.folder / "data"), "-U", "watchbell", "-A", "trust", "-E", "UTF8", "-N")
+        self._call(
+            "initdb", "-D", str(self.folder / "data"), "-U", "watchbell", "-A", "trust", "-E", "UTF8", "-N"
+        )
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
