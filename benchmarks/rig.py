@@ -78,7 +78,7 @@ class Blank:
         topic: str | None = None,
         invite: tuple[str, ...] = (),
         pin: str | None = None,
-        archive: bool = False,
+        archive: bool | None = None,
     ) -> None:
         """Taken."""
 

@@ -223,7 +223,10 @@ def reopened(ev: e.Reopened, before: Incident, i: Incident, batch: Batch, facts:
         "clock": CLOCK_LABELS.get(first[0], first[0]) if first else "",
         "at": first[1] if first else None,
     }
-    return [Say(room(i), template="reopened", data=data, buttons=(ACKNOWLEDGE,))]
+    told = Say(room(i), template="reopened", data=data, buttons=(ACKNOWLEDGE,))
+    if before.closed_at is None:
+        return [told]
+    return [Say(room(i), op="arrange", data={"archive": False}), told]
 
 
 def closed(ev: e.Closed, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
@@ -231,7 +234,7 @@ def closed(ev: e.Closed, before: Incident, i: Incident, batch: Batch, facts: Fac
     items = [{"number": item.number, "owner": item.owner} for item in i.items if not item.done]
     return [
         say(i, "closed", actor=ev.actor, text=ev.text, items=items),
-        Say(room(i), op="arrange", data={"archive": True}, lane=2),
+        Say(room(i), op="archive", lane=2),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import pkgutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -228,6 +229,8 @@ async def boot(
 async def living(bot: Bot) -> AsyncIterator[Bot]:
     """The bot started and kept going: deliveries, and APScheduler ringing for what is due."""
     await bot.start()
+    # A tick that finds the one before it still at work is left out; that is no news.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = AsyncIOScheduler(timezone="UTC")
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler.add_job(bot.watch.tick, "interval", seconds=TICK, id="tick", **options)

@@ -192,8 +192,10 @@ class Platform(Protocol):
         topic: str | None = None,
         invite: tuple[str, ...] = (),
         pin: str | None = None,
-        archive: bool = False,
-    ) -> None: ...
+        archive: bool | None = None,
+    ) -> None:
+        """Set the topic, invite people, pin a message, archive (True) or bring back (False): what is given."""
+        ...
 
     async def reactions(self, channel: str, message_id: str) -> Mapping[str, tuple[str, ...]]:
         """Who reacted with what, read now; user ids by emoji."""
@@ -219,7 +221,8 @@ class Say:
     - say: a new message from `template` and `data`;
     - card: edit the card `ref` to what it is now (made anew at delivery);
     - open: create the incident's channel; data: name, private, invite (people), topic;
-    - arrange: data: topic, invite (people), archive;
+    - arrange: data: topic, invite (people), archive (False brings a channel back);
+    - archive: archive the channel, once everything else has been said and edited there;
     - direct, contact: a page of one person; data also has incident, key, rung, person, for when it fails;
     - react: the bot's reaction; data: message_id, emoji.
 

@@ -32,6 +32,7 @@ BATCH = 500
 LEASE = timedelta(seconds=60)
 SLOWEST = 60.0  # seconds between two tries, at most
 CONTACT_TRIES, OPEN_TRIES, TRIES = 4, 3, 60
+AFTERWARDS = frozenset({"card", "archive"})  # ops that go when all that is new has been said
 FROZEN = frozenset({"incident", "approval"})  # cards made from the state when they are delivered
 
 Progress = tuple[int, int, str]
@@ -124,11 +125,11 @@ class Deliverer:
                 groups: dict[str, list[Row[Any]]] = {}
                 for row in rows:
                     groups.setdefault(row.channel, []).append(row)
-                edits = [row for row in rows if row.op == "card"]
-                plain = [[row for row in group if row.op != "card"] for group in groups.values()]
+                plain = [[row for row in group if row.op not in AFTERWARDS] for group in groups.values()]
                 await asyncio.gather(*(self._in_order(group) for group in plain if group))
                 await self._mark()
-                await self._edits(edits)
+                await self._edits([row for row in rows if row.op == "card"])
+                await self._in_order([row for row in rows if row.op == "archive"])
                 await self._mark()
                 delivered += len(rows)
             for ref in list(self._stale):
@@ -196,9 +197,9 @@ class Deliverer:
             await self._whisper(row, payload)
             return []
         spots = await self._spots(row.channel)
-        if row.op == "arrange":
+        if row.op in ("arrange", "archive"):
             for spot in spots:
-                await self._arrange(spot, data)
+                await self._arrange(spot, data if row.op == "arrange" else {"archive": True})
             return []
         if row.op == "react":
             for spot in spots:
@@ -264,7 +265,7 @@ class Deliverer:
         platform = self._platforms[spot.platform]
         users = tuple(user for person in data.get("invite", ()) if (user := self._user(person, platform)))
         await platform.arrange(
-            spot.channel, topic=data.get("topic"), invite=users, archive=bool(data.get("archive"))
+            spot.channel, topic=data.get("topic"), invite=users, archive=data.get("archive")
         )
 
     def _user(self, person: str, platform: Platform) -> str | None:

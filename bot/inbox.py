@@ -286,7 +286,11 @@ class Inbox:
             book.finish()
             return reply if reply is not None and reply.private else None
 
-        reply = await self._store.run(unit)
+        try:
+            reply = await self._store.run(unit)
+        except RefusedError:  # nothing was done, but it was said
+            await self._store.run(lambda u: self._heard(u, request, person, place))
+            raise
         if reply is not None:
             await self._whisper(request, reply)
 

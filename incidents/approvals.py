@@ -58,8 +58,8 @@ class Action:
 
     @property
     def reversible(self) -> bool:
-        """Whether an undo of it can be asked for."""
-        return self.state == "done" and self.plan.get("undo") is not None
+        """Whether an undo of it can be asked for; of an unknown outcome too, where the target shows the change."""
+        return self.state in ("done", "unknown") and self.plan.get("undo") is not None
 
 
 def fold(state: Action | None, event: e.Event) -> Action | None:
@@ -318,4 +318,4 @@ def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
 
 def undo_is_covered(a: Action, now: datetime) -> bool:
     """Whether the approval of the change covers an undo now: once, within its window after completion."""
-    return a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)
+    return a.state == "done" and a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)

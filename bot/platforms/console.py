@@ -146,16 +146,16 @@ class Console(ConsolePeople):
         topic: str | None = None,
         invite: tuple[str, ...] = (),
         pin: str | None = None,
-        archive: bool = False,
+        archive: bool | None = None,
     ) -> None:
-        """Set the topic, let people in, pin a message, archive: what is asked for, together."""
+        """Set the topic, let people in, pin a message, archive or bring back: what is asked for, together."""
         found = self._known(channel)
         if unknown := [user for user in invite if user not in self.people]:
             raise DeliveryError(f"nobody here is called {', '.join(unknown)}")
         pinned = self._posted(channel, pin, by_bot=False) if pin is not None else None
         found.topic = found.topic if topic is None else storable(topic)
         found.members += [user for user in dict.fromkeys(invite) if user not in found.members]
-        found.archived = found.archived or archive
+        found.archived = found.archived if archive is None else archive
         if pinned is not None:
             pinned.pinned = True
         self._changed(found, *([pinned] if pinned is not None else []))
