@@ -85,8 +85,11 @@ async def lateness(bot) -> list[float]:  # type: ignore[no-untyped-def]
     def observed(stream: str, event: e.Event, number: int | None) -> None:
         if isinstance(event, e.EtaPassed):
             seen[stream] = datetime.now(UTC)
+            if len(seen) == DUE:
+                everything.set()
 
     bot.desk.observed = observed
+    everything = asyncio.Event()
 
     def unit(u: store.Unit) -> None:
         book = Logbook(u, bot.desk, datetime.now(UTC))
@@ -99,6 +102,5 @@ async def lateness(bot) -> list[float]:  # type: ignore[no-untyped-def]
 
     await bot.store.run(unit)
     async with living(bot):
-        while len(seen) < DUE:
-            await asyncio.sleep(0.05)
+        await everything.wait()
     return [(seen[stream] - due[stream]).total_seconds() for stream in due]

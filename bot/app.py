@@ -198,6 +198,12 @@ class Bot:
         await self.work.stop()
 
 
+def prepare(data: Path, url: str) -> None:
+    """Make the data directory, and bring the log to this version."""
+    data.mkdir(parents=True, exist_ok=True)
+    store.upgrade(url)
+
+
 @asynccontextmanager
 async def boot(
     settings: Settings,
@@ -211,9 +217,8 @@ async def boot(
     url: str | None = None,
 ) -> AsyncIterator[Bot]:
     """A bot on a data directory, not yet started; the log is brought to this version first."""
-    data.mkdir(parents=True, exist_ok=True)
     url = url or database(data)
-    store.upgrade(url)
+    await asyncio.to_thread(prepare, data, url)
     lock = store.BootLock(data, f"boot-{uuid.uuid4().hex[:12]}")
     log_store = open_store(url)
     bot = Bot(settings, log_store, platforms, targets, pager, clock, lock, observe)

@@ -173,9 +173,7 @@ class Deliverer:
         for index, row in enumerate(rows):
             try:
                 sent = await self._deliver(row)
-            except (
-                Exception
-            ) as error:  # the edge to chats and pagers: any failure is recorded and tried again
+            except Exception as error:  # noqa: BLE001 - chats and pagers: any failure is recorded
                 waits = await self._failed(row, error)
                 if waits:
                     await self._release(rows[index + 1 :])
@@ -376,7 +374,7 @@ class Deliverer:
             mine = [row for row in rows if row.card == ref]
             try:
                 await self._refresh(ref)
-            except Exception as error:  # as in `_in_order`
+            except Exception as error:  # noqa: BLE001 - as in `_in_order`
                 for row in mine:
                     await self._failed(row, error)
             else:

@@ -207,7 +207,7 @@ class Executor:
             return
         try:
             identity, state = await self._ops.target(plan.target).observe(plan)
-        except Exception as error:  # the edge to a target: nothing has been changed yet
+        except Exception as error:  # noqa: BLE001 - the edge to a target: nothing has been changed yet
             await self._record(number, e.ActionFailed(at=self._clock.now(), actor=e.BOT, text=_told(error)))
             return
         moved = drift(plan, identity, state)
@@ -267,7 +267,7 @@ class Executor:
                 "unknown",
                 "Watchbell was restarted while it ran, and the target does not show whether it did.",
             )
-        except Exception as error:  # the edge to a target; never run again
+        except Exception as error:  # noqa: BLE001 - the edge to a target; never run again
             outcome = Outcome("unknown", _told(error))
         finally:
             self._at_work.discard(action.number)
@@ -320,7 +320,7 @@ class Executor:
     async def _look(self, plan: Plan) -> Mapping[str, object]:
         try:
             _identity, state = await self._ops.target(plan.target).observe(plan)
-        except Exception as error:  # the edge to a target: the look is a service to the reader, no more
+        except Exception as error:  # noqa: BLE001 - the edge to a target: the look is a service to the reader, no more
             return {"target": _told(error)}
         return state
 
@@ -370,7 +370,7 @@ class Executor:
         try:
             members = await platform.members(channel)
             return await platform.active(user) and (members is None or user in members)
-        except Exception as error:  # the edge to a chat: no answer is a no
+        except Exception as error:  # noqa: BLE001 - the edge to a chat: no answer is a no
             log.warning("a voter could not be checked", person=person, error=str(error))
             return False
 

@@ -134,7 +134,7 @@ class Inbox:
             await self._take(incoming, person)
         except store.DuplicateError:
             return
-        except Exception as error:  # the edge: whatever goes wrong is answered with a reference
+        except Exception as error:  # noqa: BLE001 - the edge: whatever goes wrong is answered with a reference
             await self._answer_error(incoming, person, error)
 
     async def _take(self, incoming: Incoming, person: Person) -> None:
@@ -349,7 +349,7 @@ class Inbox:
         try:
             result = await self._run(parsed, person, place)
             await self._hand_out(parsed, result, request, person, place)
-        except Exception as error:  # the edge, as in `receive`: this runs in a task of its own
+        except Exception as error:  # noqa: BLE001 - the edge, as in `receive`: this runs in a task of its own
             await self._answer_error(request, person, error)
             await self._answered(request, [])
 
@@ -541,5 +541,5 @@ class Inbox:
         thread = incoming.thread if isinstance(incoming, Request) else None
         try:
             await platform.whisper(incoming.channel, incoming.user, content, thread=thread)
-        except Exception as error:  # a chat that is away must not undo what was done
+        except Exception as error:  # noqa: BLE001 - a chat that is away must not undo what was done
             log.warning("a private answer was lost", channel=incoming.channel, error=str(error))

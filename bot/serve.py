@@ -15,8 +15,7 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
-from bot import store
-from bot.app import Bot, boot, database, last_moment, living
+from bot.app import Bot, boot, database, last_moment, living, prepare
 from bot.clock import SpeedClock, SystemClock
 from bot.config import Settings
 from bot.measures import Measures
@@ -82,7 +81,7 @@ async def demo(
 ) -> AsyncIterator[tuple[Bot, str]]:
     """A living bot with browser chat and sandbox services; gives the bot and the address of its page."""
     settings, token = with_demo_token(settings)
-    await asyncio.to_thread(_prepare, data)
+    await asyncio.to_thread(prepare, data, database(data))
     clock = SpeedClock(await last_moment(database(data)), speed=speed)
     console, world = console_of(settings, data, clock), World(data / "sandbox.json", clock)
     shown = web_settings(settings, demo=True, host=host, token=token)
@@ -96,7 +95,7 @@ async def demo(
 @asynccontextmanager
 async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot, str]]:
     """A living bot as configured; gives the bot and the address of its pages."""
-    await asyncio.to_thread(_prepare, data)
+    await asyncio.to_thread(prepare, data, database(data))
     clock = SystemClock()
     console, world = console_of(settings, data, clock), World(data / "sandbox.json", clock)
     host, port = settings.web.host, settings.web.port
@@ -106,11 +105,6 @@ async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot,
         settings, data, console, world, pager, clock, RealPace(clock), shown, host, port
     ) as it:
         yield it
-
-
-def _prepare(data: Path) -> None:
-    data.mkdir(parents=True, exist_ok=True)
-    store.upgrade(database(data))
 
 
 @asynccontextmanager

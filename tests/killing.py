@@ -182,7 +182,7 @@ def _live(data: Path, began: float, seed: int, *, last: bool) -> None:
     """A child's whole life; it never returns to the zygote's code."""
     try:
         asyncio.run(child(data, began, seed, last=last))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the edge
         import traceback
 
         traceback.print_exc()

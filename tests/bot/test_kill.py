@@ -9,8 +9,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import pytest
+from sqlalchemy import select
 
+from bot import store
 from bot.app import database, open_store
 from bot.clock import SystemClock
 from bot.targets.sandbox_world import World
@@ -20,39 +21,39 @@ ROUNDS = 320
 LIMIT = 600
 
 
-@pytest.fixture(scope="module")
-def survived(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data directory after the loop."""
-    data = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.killing", str(data), str(ROUNDS), "7"]
+def test_safety_10_killed_again_and_again(tmp_path: Path) -> None:
+    """320 times, during open clocks, votes and running changes: every promise holds afterwards."""
+    command = [sys.executable, "-m", "tests.killing", str(tmp_path), str(ROUNDS), "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    return data
+    log = asyncio.run(every_event(tmp_path))
+    the_loop_did_something(log)
+    no_message_is_lost_or_doubled(tmp_path, log)
+    no_deadline_is_missed_or_doubled(log)
+    no_action_runs_twice(tmp_path, log)
+    the_hash_chain_is_whole(tmp_path)
+    nothing_waits_in_the_outbox(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def log(survived: Path) -> list[tuple[str, e.Event]]:
-    """Every event with its stream."""
-
-    async def read() -> list[tuple[str, e.Event]]:
-        found, position = [], 0
-        async with open_store(database(survived)) as opened:
-            while rows := await opened.all_events(position, 5000):
-                found += [(row.stream, row.event) for row in rows]
-                position = rows[-1].position
-        return found
-
-    return asyncio.run(read())
+async def every_event(data: Path) -> list[tuple[str, e.Event]]:
+    """The whole log, each event with its stream."""
+    found: list[tuple[str, e.Event]] = []
+    position = 0
+    async with open_store(database(data)) as opened:
+        while rows := await opened.all_events(position, 5000):
+            found += [(row.stream, row.event) for row in rows]
+            position = rows[-1].position
+    return found
 
 
-def test_the_loop_did_something(log: list[tuple[str, e.Event]]) -> None:
+def the_loop_did_something(log: list[tuple[str, e.Event]]) -> None:
     """Otherwise the other tests would hold nothing."""
     kinds = Counter(type(event).__name__ for _, event in log)
     for kind in ("IncidentOpened", "NoteAdded", "ActionStarted", "VoteCast", "ReminderDue", "EscalationDue"):
         assert kinds[kind] > 3, kinds
 
 
-def test_no_message_is_lost_or_doubled(survived: Path, log: list[tuple[str, e.Event]]) -> None:
+def no_message_is_lost_or_doubled(survived: Path, log: list[tuple[str, e.Event]]) -> None:
     """What the chat took is in the transcript exactly once, and every note on its timeline once."""
     acts = [json.loads(line) for line in (survived / "acts.jsonl").read_text().splitlines()]
     posted = Counter(event.message_id for _, event in log if isinstance(event, e.MessagePosted))
@@ -68,7 +69,7 @@ def test_no_message_is_lost_or_doubled(survived: Path, log: list[tuple[str, e.Ev
             assert noted[act["id"]] == 1, act
 
 
-def test_no_deadline_is_missed_or_doubled(log: list[tuple[str, e.Event]]) -> None:
+def no_deadline_is_missed_or_doubled(log: list[tuple[str, e.Event]]) -> None:
     """Each step and each missed clock once an incident; no two reminders for one due time."""
     fired: Counter[tuple[str, str]] = Counter()
     for stream, event in log:
@@ -83,7 +84,7 @@ def test_no_deadline_is_missed_or_doubled(log: list[tuple[str, e.Event]]) -> Non
     assert {stream for stream, key in fired if key == "opened::page:primary"} == opened
 
 
-def test_safety_10_no_action_runs_twice(survived: Path, log: list[tuple[str, e.Event]]) -> None:
+def no_action_runs_twice(survived: Path, log: list[tuple[str, e.Event]]) -> None:
     """Each change was accepted by its target at most once, started once, and has one outcome."""
     changes = World(survived / "sandbox.json", SystemClock()).changes
     assert changes
@@ -100,7 +101,7 @@ def test_safety_10_no_action_runs_twice(survived: Path, log: list[tuple[str, e.E
     assert accepted <= set(started)
 
 
-def test_the_hash_chain_is_whole(survived: Path) -> None:
+def the_hash_chain_is_whole(survived: Path) -> None:
     """`audit verify` finds nothing."""
 
     async def verify() -> list[str]:
@@ -110,12 +111,8 @@ def test_the_hash_chain_is_whole(survived: Path) -> None:
     assert asyncio.run(verify()) == []
 
 
-def test_nothing_waits_in_the_outbox(survived: Path) -> None:
+def nothing_waits_in_the_outbox(survived: Path) -> None:
     """Everything that was to be said was said, and nothing failed for good."""
-    from sqlalchemy import select
-
-    from bot import store
-
     async def left() -> list[tuple[str, str | None]]:
         t = store.outbox
         query = select(t.c.op, t.c.failed).where(t.c.sent_at.is_(None))
