@@ -51,7 +51,6 @@ def build(
             values=values,
         ),
         web=_web(config.web, overrides, environ),
-        incident=made.IncidentSettings(config.incident.channel_prefix, tuple(config.incident.stakeholders)),
         targets={name: with_secrets(target.model_dump(), environ) for name, target in config.targets.items()},
         platforms={name: with_secrets(section or {}, environ) for name, section in config.platforms.items()},
     )

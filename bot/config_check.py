@@ -35,7 +35,6 @@ _REFERENCES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("postgres.*.target", "target", "targets", ()),
     ("postgres.*.service", "service", "services", ()),
     ("approvals.raises.*.service", "service", "services", ()),
-    ("incident.stakeholders.*", "person", "people", ()),
 )
 # Words that messages and steps use for something else.
 _RESERVED = {

@@ -21,7 +21,6 @@ from bot.config_values import (
     Regex,
     Role,
     ServiceName,
-    ShortWord,
     Text,
     Url,
     Variable,
@@ -251,11 +250,6 @@ class Web(Model):
     password_env: Variable | None = None
 
 
-class Incident(Model):
-    channel_prefix: ShortWord = "inc"
-    stakeholders: list[str] = []
-
-
 class Config(Model):
     """The whole file."""
 
@@ -277,6 +271,5 @@ class Config(Model):
     alerts: Alerts = Alerts()
     redaction: Redaction = Redaction()
     web: Web = Web()
-    incident: Incident = Incident()
     targets: dict[Name, Target] = {}
     platforms: dict[Name, dict[str, Any] | None] = Field(min_length=1)

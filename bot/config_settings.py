@@ -153,12 +153,6 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentSettings:
-    channel_prefix: str
-    stakeholders: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that was configured. In `targets`, `platforms` and databases a secret is a SecretStr:
     what the file calls `token_env` stands beside it as `token` (None where tokens were not asked for)."""
@@ -178,7 +172,6 @@ class Settings:
     alerts: AlertSettings
     redaction: RedactionSettings
     web: WebSettings
-    incident: IncidentSettings
     targets: Mapping[str, Mapping[str, Any]]
     platforms: Mapping[str, Mapping[str, Any]]
 

@@ -197,6 +197,7 @@ class Inbox:
                 await self._store.run(lambda unit: self._heard(unit, request, person, place))
             return
         if (flood := self._flooding(person, place)) is not None:
+            await self._store.run(lambda unit: self._heard(unit, request, person, place))
             raise RefusedError(flood)
         if request.age > LATE:
             await self._late(request, person, place)

@@ -149,7 +149,7 @@ def web_settings(settings: Settings, *, demo: bool, host: str, token: str | None
         templates=resource("templates", "web"),
         zone=ZoneInfo(settings.zone),
         demo=demo,
-        hosts=("*",) if host in EVERYWHERE else (host,),
+        hosts=("*",) if host in EVERYWHERE else (host, *settings.web.hosts),
         password=password.get_secret_value() if password is not None else None,
         about={name: person.title for name, person in settings.people.items()},
         services=tuple(settings.catalogue.services),

@@ -80,7 +80,7 @@ async def child(data: Path, began: float, seed: int, *, last: bool) -> None:
         people = People(console, random.Random(seed), seed, data / "acts.jsonl")
         while True:
             await people.act()
-            await asyncio.sleep(people.random.uniform(0, 0.02))
+            await asyncio.sleep(people.random.uniform(0.01, 0.05))
 
 
 async def calm(bot: Bot) -> None:
@@ -124,11 +124,11 @@ class People:
                 await self._say(self._anybody(), channel, f"/note remark {name}", name)
             elif choice < 0.65:
                 await self._say(self._anybody(), channel, f"chatting about {name}", name)
-            elif choice < 0.70:
+            elif choice < 0.655:
                 await self._say(self._anybody(), channel, f"/update progress {name}", name)
-            elif choice < 0.72:
+            elif choice < 0.67:
                 await self._say("alice", channel, "/ack", name)
-            elif choice < 0.86:
+            elif choice < 0.83:
                 await self._say("alice", channel, f"/scale realtime {self.random.randint(1, 20)}", name)
             else:
                 await self._vote(channel)
