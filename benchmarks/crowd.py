@@ -47,7 +47,10 @@ async def fill(data: Path, opened: datetime) -> None:
                 service=None,
             )
             acknowledged = e.Acknowledged(at=opened, actor="alice")
-            book.record(f"incident-{number}", *events, acknowledged)
+            bound = e.ChannelBound(
+                at=opened, actor=e.BOT, platform="console", channel=f"C{number}", name=f"inc-{number}"
+            )
+            book.record(f"incident-{number}", *events, bound, acknowledged)
         book.finish()
         u.execute(store.outbox.delete())
 

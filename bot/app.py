@@ -30,6 +30,7 @@ from bot.execute import Executor
 from bot.export import export
 from bot.handovers import Handovers
 from bot.inbox import Inbox
+from bot.lifeboat import Lifeboat
 from bot.logbook import Desk
 from bot.pager import Pager
 from bot.places import Places
@@ -48,7 +49,7 @@ from incidents.ports import Clock, RefusedError
 log = structlog.get_logger()
 
 CATCH_UP = 30.0  # seconds that reading what came in meanwhile may take, before overdue pages go out
-TICK = 0.1  # seconds between two looks at what is due
+TICK = 0.05  # seconds between two looks at what is due
 FOLDS: Mapping[str, store.Fold] = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
 
 
@@ -148,7 +149,17 @@ class Bot:
         self.handovers = Handovers(settings)
         self._alive = boot.alive
         self.absence = Absence(log_store, self.desk)
-        self.watch = Watch(log_store, self.desk, clock, self.handovers, self.absence)
+        self.lifeboat = Lifeboat(
+            log_store,
+            self.desk,
+            platforms,
+            pager,
+            self.deliverer.content,
+            self.renderer.plain,
+            clock,
+        )
+        self.watch = Watch(log_store, self.desk, clock, self.handovers, self.absence, self.lifeboat)
+        self.desk.followed = self.lifeboat.follow
         self.desk.said = self.deliverer.wake.set
         self.desk.acted = self.executor.acted
 
@@ -245,6 +256,8 @@ async def living(bot: Bot) -> AsyncIterator[Bot]:
     try:
         yield bot
     finally:
+        scheduler.pause()
+        await bot.watch.rest()
         scheduler.shutdown(wait=False)
         delivery.cancel()
 

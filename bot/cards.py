@@ -171,7 +171,8 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
             return Card("card_asked", data, (approve, deny, details))
         case "approved" | "running":
             data |= _bar(progress) if progress is not None else {}
-            return Card("card_running", data, (Button("Cancel", f"/cancel {n}"),))
+            stops = a.state == "approved" or a.plan.get("stoppable")
+            return Card("card_running", data, (Button("Cancel", f"/cancel {n}"),) if stops else ())
         case "done":
             return Card("card_done", data, _done_buttons(a))
         case "unknown":

@@ -39,6 +39,7 @@ class Happened:
     before: Any
     after: Any
     position: int
+    said: bool = False  # while the log was away
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Desk:
     said: Callable[[], object] = lambda: None
     acted: Callable[[int, str], object] = lambda number, kind: None
     observed: Callable[[str, e.Event, int | None], object] | None = None
+    followed: Callable[[str, Any], object] = lambda stream, state: None
     reading: bool = False  # what came in while the bot was away is read before anything falls due
     kept: list[Happened] | None = None  # at start: everything that happens, for the report about the absence
 
@@ -208,6 +210,12 @@ class Logbook:
             self._happened.append(Happened(stream, event, before, after, position))
             self._also(stream, event, after)
 
+    def record_said(self, stream: str, event: e.Event, left: Sequence[Say] = ()) -> None:
+        """Append an event that was said while the log was away; only what is `left` of that is said now."""
+        self.record(stream, event)
+        self._happened[-1].said = True
+        self._says += [(say, self._happened[-1].position) for say in left]
+
     def hear(self, stream: str, event: e.Event) -> int:
         """Append what somebody wrote: nothing follows from it. Its position."""
         [position] = self.unit.append(stream, event)
@@ -321,7 +329,7 @@ class Logbook:
         for h in self._happened:
             facts = LogFacts(self, h)
             made = announce(h.event, h.before, h.after, batch=batches[h.stream], facts=facts)
-            says += [(say, h.position) for say in made]
+            says += [(say, h.position) for say in made if say.op == "card" or not h.said]
             if isinstance(h.after, Action) and h.after.incident is not None and h.before is not h.after:
                 number = h.after.incident
                 says.append(
@@ -360,6 +368,7 @@ class Logbook:
         if self.desk.kept is not None:
             self.desk.kept.extend(happened)
         for h in happened:
+            self.desk.followed(h.stream, h.after)
             if self.desk.observed is not None:
                 self.desk.observed(h.stream, h.event, self._number_of(h))
             if isinstance(h.after, Action) and isinstance(

@@ -57,8 +57,8 @@ def vote(book: Logbook, number: int, by: str, choice: str, reaction: Reaction, p
             return
         book.record(stream, *approvals.withdraw(action, by=by, means=means, now=book.now))
         if action.state == "running":
-            text = f"#{number} runs already; your vote is taken back too late. `/cancel {number}` asks it to stop."
-            whisper(book, place, by, text)
+            stop = f" `/cancel {number}` asks it to stop." if action.plan.get("stoppable") else ""
+            whisper(book, place, by, f"#{number} runs already; your vote is taken back too late.{stop}")
         return
     refusal = None
     if not book.desk.settings.can(by, "approver"):

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from incidents.ports import Clock
+
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class LateError(Exception):
+    """Something took longer than it was given."""
 
 
 class Work:
@@ -28,6 +36,20 @@ class Work:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    async def within(self, clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns; LateError where that takes longer by this clock, and it is cancelled."""
+        task = asyncio.get_running_loop().create_task(work)
+        bell = self.spawn(clock.sleep(seconds), "a limit")
+        try:
+            await asyncio.wait((task, bell), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise LateError
+            return task.result()
+        finally:
+            task.cancel()
+            bell.cancel()
+            await asyncio.gather(task, bell, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

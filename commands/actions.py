@@ -40,6 +40,7 @@ class Plan:
         None  # {"line": "scale realtime 3", "verb": …, "args": {…}, "label": "3"}
     )
     private: bool = False
+    stoppable: bool = False  # whether the target can stop it once it runs
     done: str = ""  # how the finished card says it: "realtime runs 10 replicas"
 
     def to_data(self) -> dict[str, Any]:
@@ -108,8 +109,16 @@ class TargetError(Exception):
     """A target refused or failed before anything changed; its text is a sentence for the person."""
 
 
+class NoAnswerError(Exception):
+    """A target did not answer in time: what it was asked to do may have happened. Its text is a sentence."""
+
+
 class Target(Protocol):
-    """One kind of system. Plans have no effect; `run` is called at most once for a plan."""
+    """One kind of system. Plans have no effect; `run` is called at most once for a plan.
+
+    It is given up on after a while; `answers_within` and `ends_within` (seconds, for looks and for changes) say
+    otherwise.
+    """
 
     name: str
 

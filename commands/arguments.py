@@ -52,7 +52,7 @@ class Line:
         arguments, values = self.command.arguments, self.values
         for argument in arguments:
             if argument.required and argument.name not in values:
-                raise self._refused(f"{self.command.name} needs {_called(argument)}")
+                raise RefusedError(self.command.needs(_called(argument)))
         return {a.parameter or a.name: values[a.name] for a in arguments if a.name in values}
 
     # -- lines without a text: options anywhere, every word accounted for ------------------------
@@ -73,10 +73,18 @@ class Line:
                     raise self._unknown_option(token.key or token.flag or token.text.lstrip(DASHES))
                 words.append(token)
             at += max(1, used)
-        if self.change and len(words) >= 2 and words[-2].text.lower() == "for":
-            self.for_seconds = duration(words[-1].text, "for")
-            words = words[:-2]
+        if self.change:
+            words = self._read_for(words)
         self._fill(words)
+
+    def _read_for(self, words: list[Token]) -> list[Token]:
+        """Take `for 30m` from the end, or `for 30 minutes`; the words before it."""
+        at = next((i for i, word in enumerate(words[:-1]) if word.text.lower() == "for"), len(words))
+        told = [word.text for word in words[at + 1 :]]
+        if told:
+            joined = "".join(told)
+            self.for_seconds = duration(joined if is_duration(joined) else " ".join(told), "for")
+        return words[:at]
 
     def _fill(self, words: list[Token]) -> None:
         places = [a for a in self.before if a.name not in self.values]
@@ -84,6 +92,8 @@ class Line:
             key = "" if word.quoted else option_like(word.text)
             if key and not (places and places[0].type is str):
                 raise self._unknown_option(key)
+            if places and _filler(word, places[0]):
+                continue
             if places:
                 self._set(places.pop(0), word.text, word.quoted)
             elif (switch := self.keys.get(word.text.lower())) is not None and switch.type is bool:
@@ -101,6 +111,10 @@ class Line:
             if not rest:
                 break
             token = token_at(rest, 0, ())
+            if _filler(token, argument):
+                following = token_at(rest[token.end :].lstrip(), 0, ())
+                if looks_like(argument, following.text, self.names):
+                    rest, token = rest[token.end :].lstrip(), following
             if not argument.required and (token.quoted or not looks_like(argument, token.text, self.names)):
                 continue
             self._set(argument, token.text, token.quoted)
@@ -125,8 +139,25 @@ class Line:
                 return
         found = tokens(rest, self.keys)
         first = self._options_from(found)
+        for token in found[:first]:
+            self._check_place(token)
         self._take(found[first:])
         self._set_text(rest[: found[first].start].rstrip() if first < len(found) else rest)
+
+    def _check_place(self, token: Token) -> None:
+        """Refuse an option in the middle of a text, where it would be lost: `eta=30 min`, `eta=30m soon`."""
+        if not self._is_option(token):
+            return
+        argument = self.keys.get(token.key)
+        if argument is not None and argument.type is Duration:
+            duration(token.text, argument.name)
+        option = f"{token.key}=…" if token.key else f"--{token.flag}"
+        raise RefusedError(
+            f"Write {option} at the end of the line, or put the text in quotation marks: {self.command.usage}"
+        )
+
+    def _is_option(self, token: Token) -> bool:
+        return bool(token.key) or token.flag in self.keys or (self.change and token.flag == _DRY_RUN)
 
     def _options_from(self, found: list[Token]) -> int:
         """Where the trailing run of options begins."""
@@ -162,7 +193,7 @@ class Line:
         """The argument after the text that a bare word is meant for: `@bob`, or `1h`."""
         if token.quoted or token.key or token.flag:
             return None
-        person = token.text.startswith("@") and token.text[1:] in self.names.people
+        person = token.text.startswith("@") and token.text[1:].lower() in self.names.people
         wanted = Person if person else Duration if is_duration(token.text) else None
         places = [*self.after, *(a for a in self.keys.values() if a.keyword and person)]
         return next((a for a in places if a.type is wanted and a.name not in taken), None)
@@ -214,7 +245,7 @@ class Line:
 
     def _unknown_option(self, key: str) -> RefusedError:
         known = [*self.keys, _DRY_RUN] if self.change else list(self.keys)
-        hint = nearest(key, known)
+        hint = nearest(key, known).replace(_DRY_RUN, f"--{_DRY_RUN}")
         return self._refused(f"{self.command.name} has no option {shown(key)}{'.' + hint if hint else ''}")
 
     def _refused(self, what: str) -> RefusedError:
@@ -245,6 +276,7 @@ class Line:
             text[0] in QUOTES
             or text[0] in DASHES
             or self._options_from(tokens(text, self.keys)) < len(text.split())
+            or any(self._is_option(token) for token in tokens(text, self.keys))
         ):
             return True
         left = [a for a in self.before if a.name not in self.values]
@@ -256,6 +288,11 @@ class Line:
             return False
         earlier = self.before[: self.before.index(argument)]
         return any(a.name not in self.values for a in earlier)
+
+
+def _filler(token: Token, argument: Argument) -> bool:
+    """Whether a word only leads to the value: `scale realtime to 10`, `handover to bob`."""
+    return not token.quoted and token.text.lower() == "to" and argument.type in (int, Person)
 
 
 def _called(argument: Argument) -> str:

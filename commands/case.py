@@ -184,7 +184,7 @@ class Case:
     def record(self, *events: Event, number: int | None = None) -> None:
         """Append to this channel's incident, or to that of `number`."""
         if events:
-            self.log.record(f"incident-{number or self.incident.number}", *events)
+            self.log.record(f"incident-{number or self.number or self.incident.number}", *events)
 
     def record_action(self, number: int, *events: Event) -> None:
         """Append to an action."""

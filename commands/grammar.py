@@ -17,10 +17,12 @@ from incidents.ports import RefusedError
 __all__ = ["Names", "Parsed", "is_command", "parse"]
 
 LONGEST = 10_000  # characters of one command
-_START = re.compile(r"/{1,2}(?=[^\W\d_])|!(?=[^\W\d_])")
-_FIRST = re.compile(r"[\w-]+(?!\S)")
+# Phones put a space after the sign and a full stop after the word; other keyboards have wide signs.
+_START = re.compile(r"(?:[/／]{1,2}|[!！])[ \t]?(?=[^\W\d_])")
+_STOPS = ".,;:!?…"
+_FIRST = re.compile(rf"[\w-]+[{_STOPS}]*(?!\S)")
 _FAMILY = "incident"
-_HELP = " help lists the commands."
+_HELP = " /help lists the commands."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,12 @@ def _command(body: str, registry: Registry, names: Names) -> tuple[Command, str,
 
 def _word(text: str) -> tuple[str, str]:
     parts = text.split(None, 1)
-    return (parts[0].casefold(), parts[1] if len(parts) > 1 else "") if parts else ("", "")
+    return (parts[0].casefold().rstrip(_STOPS), parts[1] if len(parts) > 1 else "") if parts else ("", "")
 
 
 def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedError:
     if not first:
-        return RefusedError("Say what to do; help lists the commands.")
+        return RefusedError(f"Say what to do;{_HELP}")
     family = sorted(name for name in known if name.startswith(f"{first} "))
     if family and not second:
         return RefusedError(f"{first} needs to know what: {', '.join(family)}.")
@@ -121,8 +123,15 @@ def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedEr
         hint = nearest(second, members).replace("mean ", f"mean {first} ")
         return RefusedError(f"There is no command {shown(f'{first} {second}')}.{hint or _HELP}")
     short = [name.removeprefix(f"{_FAMILY} ") for name in known]
-    hint = nearest(first, [*known, *short], 3)
+    hint = nearest(first, [*known, *short], 3) or _begun(first, short)
     return RefusedError(f"There is no command {shown(first)}.{hint or _HELP}")
+
+
+def _begun(first: str, known: list[str]) -> str:
+    """The commands that a word is the beginning of, or whose name it begins with: `acknowledge`, `esc`."""
+    near = [n for n in known if first.startswith(n) or n.startswith(first)]
+    found = list(dict.fromkeys(n for n in near if min(len(n), len(first)) >= 3))
+    return f" Did you mean {' or '.join(found[:3])}?" if found else ""
 
 
 def _just_text(command: Command, argument: Argument, rest: str) -> Parsed:
@@ -131,7 +140,7 @@ def _just_text(command: Command, argument: Argument, rest: str) -> Parsed:
         text = unquoted(text)
     if not text:
         if argument.required:
-            raise RefusedError(f"{command.name} needs {argument.name.upper()}: {command.usage}")
+            raise RefusedError(command.needs(argument.name.upper()))
         return Parsed(command, {}, line=command.name)
     line = f"{command.name} {protected(text) if text[0] in QUOTES else text}"
     return Parsed(command, {argument.parameter or argument.name: text}, line=line)

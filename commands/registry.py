@@ -75,6 +75,17 @@ class Command:
             words.append(word if a.required else f"[{word}]")
         return " ".join(words)
 
+    @property
+    def example(self) -> str:
+        """The first example of the help, `/scale realtime 10`, or nothing."""
+        first = next((line for line in self.help.splitlines() if line.startswith("/")), "")
+        return first.partition("  ")[0]
+
+    def needs(self, what: str) -> str:
+        """The sentence for a line that lacks `what`; an example says more than the usage does."""
+        told = f", as in `{self.example}`." if self.example else f": {self.usage}"
+        return f"{self.name} needs {what}{told}"
+
 
 def command(
     name: str, *, effect: Effect, who: Who | None = None, aliases: tuple[str, ...] = ()

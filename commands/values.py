@@ -20,7 +20,11 @@ _NAME = re.compile(r"[A-Za-z0-9._:/][A-Za-z0-9._:/-]*", re.ASCII)
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*?\[\]][A-Za-z0-9._:/*?\[\]-]*", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _REFERENCE = re.compile(r"(?:#|inc-)?([0-9]{1,12})", re.ASCII | re.IGNORECASE)
-_DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.ASCII)
+_DURATION = re.compile(
+    r"(?:([0-9]+)d(?:ays?)?)?(?:([0-9]+)h(?:(?:ou)?rs?)?)?"
+    r"(?:([0-9]+)m(?:in(?:ute)?s?)?)?(?:([0-9]+)s(?:ec(?:ond)?s?)?)?",
+    re.ASCII,
+)
 _YES = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -55,9 +59,7 @@ def convert(argument: Argument, word: str, names: Names, *, quoted: bool = False
     if argument.type is str:
         return _plain(argument, word)
     if quoted:
-        raise RefusedError(
-            f"Write {argument.name} without quotation marks: {shown(word)} is read as it stands."
-        )
+        raise RefusedError(f"Write {argument.name} as one word without quotation marks, not {shown(word)}.")
     reader = _READERS.get(argument.type)
     return reader(argument, word, names) if reader else _plain(argument, word)
 
@@ -83,7 +85,9 @@ def find_service(word: str, catalogue: Catalogue) -> Service:
     if found is None:
         every = [name for s in catalogue.services.values() for name in (s.name, *s.aliases)]
         look_alike = "" if word.isascii() else " It holds characters that only look like plain letters."
-        raise RefusedError(f"There is no service {shown(word)}.{look_alike}{nearest(word, every)}")
+        known = f" There are: {', '.join(catalogue.services)}." if len(catalogue.services) <= 20 else ""
+        hint = nearest(word, every) or (known if not look_alike else "")
+        raise RefusedError(f"There is no service {shown(word)}.{look_alike}{hint}")
     return found
 
 
@@ -154,6 +158,8 @@ def _plain(argument: Argument, word: str) -> str:
 def _number(argument: Argument, word: str, _names: Names) -> int:
     bounds = argument.range or _ANY_NUMBER
     found = (_DIGITS if argument.range else _REFERENCE).fullmatch(word)
+    if found is None and argument.range is None:
+        raise RefusedError(f"{argument.name} is a number such as 7, #7 or INC-7; {shown(word)} is none.")
     if found is None:
         raise RefusedError(
             f"{argument.name} is a whole number from {bounds.low} to {bounds.high} in plain digits; "
@@ -186,7 +192,8 @@ def _person(_argument: Argument, word: str, names: Names) -> Person:
     for each in (name, name.lower() if name.isascii() else name):
         if each in names.people:
             return Person(each)
-    raise RefusedError(f"I know nobody called {shown(name)}.{nearest(name, names.people)}")
+    hint = nearest(name, names.people) or " `/oncall` shows who is there."
+    raise RefusedError(f"I know nobody called {shown(name)}.{hint}")
 
 
 def _name(argument: Argument, word: str, _names: Names) -> Name:

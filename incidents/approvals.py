@@ -9,6 +9,7 @@ from typing import Any
 
 from incidents import events as e
 from incidents.ports import RefusedError
+from incidents.wording import span
 
 REVERT_NOTICE = timedelta(minutes=5)
 FINAL = frozenset({"done", "failed", "unknown", "denied", "cancelled", "expired", "void"})
@@ -40,6 +41,7 @@ class Action:
     votes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     voters: tuple[str, ...] = ()
     why: str = ""
+    approved_at: datetime | None = None
     break_glass_at: datetime | None = None
     break_glass_by: str | None = None
     boot: str = ""
@@ -121,7 +123,12 @@ _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
     e.VoteCast: _voted,
     e.VoteWithdrawn: _withdrawn,
     e.ApproversWidened: lambda a, ev: {"widen_at": None},
-    e.ActionApproved: lambda a, ev: {"state": "approved", "voters": ev.voters, "why": ev.why},
+    e.ActionApproved: lambda a, ev: {
+        "state": "approved",
+        "voters": ev.voters,
+        "why": ev.why,
+        "approved_at": ev.at,
+    },
     e.BreakGlassInvoked: lambda a, ev: {"break_glass_at": ev.runs_at, "break_glass_by": ev.actor},
     e.ActionStarted: lambda a, ev: {
         "state": "running",
@@ -177,6 +184,9 @@ def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
             return e.RevertAnnounced(at=now, actor=e.BOT, revert_at=a.revert_at)
         return e.RevertDue(at=now, actor=e.BOT, due=at)
     if a.break_glass_at is not None and at == a.break_glass_at:
+        if now >= at + _lasts(a):
+            why = f"I was away at {at:%H:%M:%S} UTC, when it was to run without approval"
+            return e.ActionVoided(at=now, actor=e.BOT, why=why)
         return e.ActionApproved(
             at=now, actor=e.BOT, voters=a.approvals, why=f"break-glass by {a.break_glass_by}"
         )
@@ -196,7 +206,8 @@ def vote(
     `refusal` is why this person may not vote at all (no approver, not active, not in the channel), or None.
     A vote that does not count is recorded with its reason.
     """
-    if a.state != "pending" or (now >= a.expires_at and a.break_glass_at is None):
+    stoppable = a.state == "approved" and choice == DENY  # a denial counts until it runs
+    if not stoppable and (a.state != "pending" or (now >= a.expires_at and a.break_glass_at is None)):
         raise RefusedError(_too_late(a))
     if by == a.requester:
         if choice == DENY:
@@ -271,7 +282,8 @@ def break_glass(
     if not reason.strip():
         raise RefusedError(f"Say why it cannot wait: `/breakglass {a.number} nobody else is awake`.")
     if a.break_glass_at is not None:
-        raise RefusedError(f"#{a.number} runs at {a.break_glass_at:%H:%M:%S} UTC already.")
+        left = span((a.break_glass_at - now).total_seconds())
+        raise RefusedError(f"The glass is broken for #{a.number} already: it runs in {left}.")
     return [e.BreakGlassInvoked(at=now, actor=by, reason=reason.strip(), runs_at=now + delay)]
 
 
@@ -294,7 +306,28 @@ def enough(a: Action, counted: tuple[str, ...]) -> bool:
 def short_of_votes(a: Action, *, lost: tuple[str, ...], now: datetime) -> list[e.Event]:
     """An approval that no longer holds at execution: void, with who no longer counts."""
     who = ", ".join(lost)
-    return [e.ActionVoided(at=now, actor=e.BOT, why=f"the approval of {who} no longer counts")]
+    why = f"the approval of {who} no longer counts" if lost else "an approval was taken back before it ran"
+    return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
+
+
+def stopped(a: Action, *, by: str, now: datetime) -> list[e.Event]:
+    """A ❌ found on the card when it was about to run: the requester's withdraws it, any approver's denies it."""
+    if by == a.requester:
+        return [e.ActionCancelled(at=now, actor=by, why="withdrawn by who asked")]
+    return [e.ActionDenied(at=now, actor=by, why="")]
+
+
+def stale(a: Action, now: datetime) -> list[e.Event]:
+    """Void an approval that was given too long ago to be run now; a way back that was promised never is."""
+    if a.revert_of is not None or a.approved_at is None or now < a.approved_at + _lasts(a):
+        return []
+    why = f"it was approved at {a.approved_at:%H:%M} UTC and could not run in time"
+    return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
+
+
+def _lasts(a: Action) -> timedelta:
+    """How long requests like this one stay good."""
+    return a.expires_at - a.asked_at
 
 
 def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> list[e.Event]:

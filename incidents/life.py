@@ -11,6 +11,7 @@ from incidents.incident import Incident, clocks_from
 from incidents.oncall import Roster
 from incidents.policy import STATUSES, Policy, Severity, digest
 from incidents.ports import RefusedError
+from incidents.wording import span
 
 TITLE_LIMIT = 200
 FIRST_RESPONSE = ("acknowledged", "investigating", "updated")
@@ -302,7 +303,7 @@ def snooze(i: Incident, *, by: str, now: datetime, lasts: timedelta, severity: S
         raise RefusedError(f"INC-{i.number} has no reminders to hold.")
     if following >= now + lasts:
         raise RefusedError(
-            f"The next reminder comes at {following:%H:%M} UTC anyway, later than that; nothing to hold."
+            f"The next reminder comes in {span((following - now).total_seconds())} only; nothing to hold."
         )
     return [e.Snoozed(at=now, actor=by, until=now + lasts)]
 

@@ -14,6 +14,7 @@ from incidents.policy import Policy
 from incidents.ports import RefusedError
 
 _LONGEST_LABEL = 4  # words
+_AND = ("and", "&", "+", ",")
 
 
 @command("role", effect="incident")
@@ -97,8 +98,10 @@ def page(person: Person, why: Text | None = None, *, confirm: bool = False, case
 
 
 def _page(case: Case, person: str, why: str, confirm: bool, line: str) -> Reply | None:
-    if why.startswith("@"):
-        raise RefusedError("One person at a time: `/page @heidi`, then the next one.")
+    first, _, rest = why.partition(" ")
+    another = rest.split(None, 1)[0].lstrip("@").rstrip(".,!").lower() if rest.split() else ""
+    if why.startswith("@") or (first.lower() in _AND and case.people.can(another, "reporter")):
+        raise RefusedError(f"One person at a time: `/page @{person}`, then the next one.")
     found = life.page(case.incident, by=case.by, now=case.now, people=(person,), why=why)
     ask = confirmation(case, found, f"{line} {protected(why)}" if why else line)
     if ask is not None and not confirm:

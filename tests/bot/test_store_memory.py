@@ -118,7 +118,7 @@ async def agrees(log: Store, model: dict[str, list[str]]) -> None:
     assert (await log.verify()).faults == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(plan=batches)
 def test_memory_and_log_agree_after_any_failures(template: Path, plan: list[tuple[bool, list[Step]]]) -> None:
     """Units of two processes end in every way, in every mixture; nothing but what was done is seen or kept."""

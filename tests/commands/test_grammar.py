@@ -128,6 +128,11 @@ def simple(parsed: Parsed) -> tuple[str, dict[str, Any]]:
         "/scale Realtime 10",
         "/scale service=realtime replicas=10",
         "/scale realtime --replicas 10",
+        "/ scale realtime 10",
+        "！scale realtime 10",
+        "/scale, realtime 10",
+        "@watchbell: scale! realtime 10",
+        "/scale realtime to 10",
     ],
 )
 def test_every_way_of_typing_a_command_means_the_same(read: Any, text: str) -> None:
@@ -184,7 +189,7 @@ def test_values_go_by_the_names_of_the_parameters(read: Any) -> None:
             {"since": 2400, "private": False, "title": "Redis is down"},
         ),
         ("critical x=1 is wrong", {"title": "x=1 is wrong"}),
-        ("critical since=40m nothing works", {"title": "since=40m nothing works"}),
+        ('critical "since=40m nothing works"', {"title": "since=40m nothing works"}),
         ('critical "lag since=40m" since=1h', {"title": "lag since=40m", "since": 3600}),
         ("critical Redis\nis down\nservice=rt", {"title": "Redis\nis down", "service": "realtime"}),
     ],
@@ -221,6 +226,7 @@ def test_a_person_may_stand_after_a_text(read: Any) -> None:
         "due": 259_200,
     }
     assert read("/action ask @bob about it")[1] == {"text": "ask @bob about it"}
+    assert read("/action fix it @Bob")[1] == {"text": "fix it", "owner": "bob"}
     assert read("/action ask @mallory")[1] == {"text": "ask @mallory"}
 
 
@@ -229,6 +235,12 @@ def test_an_optional_word_before_a_text_is_taken_only_where_it_fits(read: Any) -
     assert read("/deny #7")[1] == {"number": 7}
     assert read("/deny too risky")[1] == {"why": "too risky"}
     assert read('/deny "7 is too many"')[1] == {"why": "7 is too many"}
+
+
+def test_a_to_before_a_person_or_a_number_says_nothing(read: Any) -> None:
+    assert read("/page to bob now")[1] == {"person": "bob", "why": "now"}
+    assert read("/scale realtime TO 10")[1] == {"service": "realtime", "replicas": 10}
+    assert read("/deny to be sure")[1] == {"why": "to be sure"}
 
 
 def test_a_duration_may_stand_after_an_expression(read: Any) -> None:
@@ -258,6 +270,8 @@ def test_every_change_takes_a_dry_run_and_a_while(registry: Registry) -> None:
     parsed = parse("/scale realtime 10 —dry-run for 1h30m", registry, NAMES)
     assert (parsed.dry_run, parsed.for_seconds) == (True, 5400)
     assert parsed.line == "scale realtime 10 for 1h30m"
+    assert parse("/scale realtime 10 for 30 minutes", registry, NAMES).for_seconds == 1800
+    assert parse("/scale realtime 10 for 1h 30min", registry, NAMES).for_seconds == 5400
     parsed = parse("/silence alertname is RedisDown for 1h --dry-run", registry, NAMES)
     assert (parsed.values["what"], parsed.for_seconds, parsed.dry_run) == (
         "alertname is RedisDown",
@@ -274,7 +288,9 @@ def test_reads_take_neither(registry: Registry, text: str) -> None:
         parse(text, registry, NAMES)
 
 
-@pytest.mark.parametrize(("typed", "seconds"), [("90s", 90), ("30m", 1800), ("2H", 7200), ("3d", 259_200)])
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("90s", 90), ("30m", 1800), ("30min", 1800), ("2H", 7200), ("3days", 259_200)]
+)
 def test_durations(read: Any, typed: str, seconds: int) -> None:
     assert read(f"/logs realtime since={typed}")[1]["since"] == seconds
     assert read("/logs realtime since=90d")[1]["since"] == 90 * 86_400
@@ -300,7 +316,15 @@ def test_wrong_durations_are_refused(registry: Registry, typed: str) -> None:
         ("/incident statsu resolved", "Did you mean status or"),
         ("/page @bbo", 'I know nobody called "bbo". Did you mean bob?'),
         ("/status indentified", "Did you mean identified?"),
-        ("/scale realtime", "scale needs REPLICAS: scale SERVICE REPLICAS"),
+        ("/scale realtime", "scale needs REPLICAS, as in `/scale realtime 10`."),
+        ("/scale 10 realtime", "There are: realtime, chat-adapters, redis."),
+        ("/scale realtime 10 for a while", '"a while" is not'),
+        ("/scale realtime 10 -dry-run", "Did you mean --dry-run?"),
+        ("/incident open critical since=40m nothing works", "Write since=… at the end of the line"),
+        ("/incident open critical Keys leaked --private again", "Write --private at the end of the line"),
+        ("/incident open critical Lag since=40 min", '"40" is not'),
+        ("/paging @bob", "Did you mean page?"),
+        ("/page oncall", "`/oncall` shows who is there"),
         ("/scale realtime 5 6", 'scale takes 2 values, "6" is too many'),
         ("/scale realtime 5 repicas=3", "Did you mean replicas?"),
         ("/scale realtime replicas=3 replicas=4", "replicas is given twice"),
@@ -461,6 +485,7 @@ PIECES = st.sampled_from(
             "—since",
             "service=",
             "since=40m",
+            "to",
             "@bob",
             "bob",
         ),

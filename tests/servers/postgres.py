@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -117,6 +118,7 @@ def running() -> Iterator[Postgres]:
 
 
 if __name__ == "__main__":
-    with Postgres() as server:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), Postgres() as server:
         print(server.url(), flush=True)  # noqa: T201 - that is what it is started for
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
