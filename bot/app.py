@@ -33,6 +33,7 @@ from bot.inbox import Inbox
 from bot.lifeboat import Lifeboat
 from bot.logbook import Desk
 from bot.pager import Pager
+from bot.patience import Patient
 from bot.places import Places
 from bot.reader import LogReader
 from bot.redact import Redactor
@@ -115,7 +116,8 @@ class Bot:
         self.registry = registry()
         self.renderer = Renderer(settings.zone)
         self.places = Places(settings, platforms)
-        self.ops = Ops(targets, settings.catalogue, clock)
+        patient = {name: Patient(target, clock, self.work) for name, target in targets.items()}
+        self.ops = Ops(patient, settings.catalogue, clock)
         self.deliverer = Deliverer(
             log_store, self.desk, platforms, self.places, pager, self.renderer, clock, boot.boot_id
         )

@@ -224,6 +224,10 @@ class Limits(Model):
     person_pages_per_hour: int = Field(default=20, ge=1, le=1000)
 
 
+class PagerService(Model):
+    url_env: Variable
+
+
 class Source(Model):
     kind: str | None = None
     token_env: Variable
@@ -268,6 +272,7 @@ class Config(Model):
     contacts: dict[Name, Outside] = {}
     approvals: Approvals = Approvals()
     limits: Limits = Limits()
+    pager: dict[Literal["sms", "phone", "push", "mail"], PagerService] = {}
     alerts: Alerts = Alerts()
     redaction: Redaction = Redaction()
     web: Web = Web()

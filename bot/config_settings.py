@@ -154,7 +154,7 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was configured. In `targets`, `platforms` and databases a secret is a SecretStr:
+    """Everything that was configured. `pager` is contact method → address of its service for Apprise. In `targets`, `platforms` and databases a secret is a SecretStr:
     what the file calls `token_env` stands beside it as `token` (None where tokens were not asked for)."""
 
     origin: str
@@ -172,6 +172,7 @@ class Settings:
     alerts: AlertSettings
     redaction: RedactionSettings
     web: WebSettings
+    pager: Mapping[str, SecretStr | None]
     targets: Mapping[str, Mapping[str, Any]]
     platforms: Mapping[str, Mapping[str, Any]]
 

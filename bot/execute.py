@@ -11,22 +11,21 @@ import structlog
 from sqlalchemy import select
 
 from bot import store
-from bot.chat import Platform, Say
+from bot.chat import Platform, Say, address
 from bot.deliver import Deliverer
 from bot.logbook import Desk, Logbook, fingerprint
-from bot.votes import meaning
+from bot.voters import Count, Voters
 from bot.work import Work
-from commands.actions import Ops, Outcome, Plan, Progress, TargetError, Undo
-from commands.case import Reply
+from commands.actions import NoAnswerError, Ops, Outcome, Plan, Progress, TargetError, Undo
+from commands.case import Reply, sentence
 from commands.dispatch import Asked, Place, drift, freeze
 from incidents import approvals
 from incidents import events as e
-from incidents.approvals import APPROVE, Action
+from incidents.approvals import Action
+from incidents.incident import Incident
 from incidents.ports import Clock, RefusedError
 
 log = structlog.get_logger()
-
-RUN_LIMIT = 900.0  # seconds; a target that has not ended by then is reported as unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,7 @@ class Executor:
         self._work = work
         self._boot = boot
         self._alive = alive
+        self._voters = Voters(log_store, desk.settings, platforms)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._at_work: set[int] = set()
 
@@ -83,6 +83,7 @@ class Executor:
         if isinstance(result, Undo):
             covered = f"covered by the approval of #{result.number}" if result.covered else ""
             terms = Terms(undo_of=result.number, covered=covered)
+        able = await self._able(by, place)
 
         def unit(u: store.Unit) -> Reply | None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -92,23 +93,53 @@ class Executor:
             same = book.identical(fingerprint(plan.to_data(), place.number, place.channel))
             if same is not None and terms.undo_of is None and same.plan_hash == plan.hash:
                 return Reply("already_waiting", {"number": same.number, "summary": plan.summary})
-            self._put(book, plan, by=by, place=place, revert_after=revert_after, terms=terms)
+            if (twin := self._taking_back(book, terms.undo_of, place)) is not None:
+                return sentence(f"#{terms.undo_of} is being taken back already, by #{twin}.")
+            self._put(book, plan, by=by, place=place, revert_after=revert_after, terms=terms, able=able)
             book.finish()
             return None
 
         return await self._store.run(unit)
 
-    def _put(
-        self, book: Logbook, plan: Plan, *, by: str, place: Place, revert_after: int | None, terms: Terms
-    ) -> int:
-        """Record the proposal; the number it got."""
+    def _taking_back(self, book: Logbook, number: int | None, place: Place) -> int | None:
+        """The request that takes back `number` and waits or runs; None where there is none."""
+        undone = book.action(number) if number is not None else None
+        if undone is None:
+            return None
+        where = {(undone.incident, undone.channel), (place.number, place.channel)}
+        live = [a for incident, channel in where for a in book.pending(incident, channel)]
+        return next((a.number for a in live if a.undo_of == number), None)
+
+    async def _able(self, by: str, place: Place) -> list[str]:
+        """The approvers other than `by` who can see what is asked there."""
+        channels = [place.channel]
+        if place.number is not None:
+            incident = await self._store.run(lambda unit: unit.state(f"incident-{place.number}"))
+            if isinstance(incident, Incident):
+                channels += [address(c.platform, c.id) for c in incident.channels]
+        others = [person for person in self._desk.settings.with_role("approver") if person != by]
+        return await self._voters.able(others, dict.fromkeys(channels))
+
+    def _quorum(self, plan: Plan) -> int:
         settings = self._desk.settings
-        rules = settings.approvals
         service = settings.catalogue.service(plan.service) if plan.service else None
-        quorum = rules.needed(
+        return settings.approvals.needed(
             plan.effect, command=plan.command, service=service, environment=plan.environment
         )
-        eligible = [person for person in settings.with_role("approver") if person != by]
+
+    def _put(
+        self,
+        book: Logbook,
+        plan: Plan,
+        *,
+        by: str,
+        place: Place,
+        revert_after: int | None,
+        terms: Terms,
+        able: list[str],
+    ) -> int:
+        """Record the proposal; the number it got."""
+        rules = self._desk.settings.approvals
         on_call = {
             person
             for rota in book.roster.rotas
@@ -119,9 +150,9 @@ class Executor:
             plan=plan,
             by=by,
             place=place,
-            quorum=quorum,
-            eligible=eligible,
-            first=[person for person in eligible if person in on_call],
+            quorum=self._quorum(plan),
+            eligible=able,
+            first=[person for person in able if person in on_call],
             expires=rules.expires,
             widen=rules.widen_after,
             undo_window=rules.undo_window,
@@ -201,29 +232,55 @@ class Executor:
         if action.state != "approved":
             return
         plan = Plan.from_data(action.plan)
-        counted, lost = await self._count(action)
-        if not approvals.enough(action, counted):
-            await self._record(number, *approvals.short_of_votes(action, lost=lost, now=self._clock.now()))
+        if plan.hash != action.plan_hash:
+            log.error("the plan is not the one that was put to the vote", action=number)
+            why = "its plan is not the one that was put to the vote"
+            await self._record(number, e.ActionVoided(at=self._clock.now(), actor=e.BOT, why=why))
+            return
+        if too_old := approvals.stale(action, self._clock.now()):
+            await self._record(number, *too_old)
             return
         try:
             identity, state = await self._ops.target(plan.target).observe(plan)
         except Exception as error:  # noqa: BLE001 - the edge to a target: nothing has been changed yet
-            await self._record(number, e.ActionFailed(at=self._clock.now(), actor=e.BOT, text=_told(error)))
+            text = self._desk.redactor.redact(_told(error))
+            await self._record(number, e.ActionFailed(at=self._clock.now(), actor=e.BOT, text=text))
             return
-        moved = drift(plan, identity, state)
+        moved = [*drift(plan, identity, state), *self._other_rules(action, plan)]
         if moved:
             await self._void(action, plan, moved)
             return
-        if await self._claim(number, plan, counted):
+        count = await self._voters.count(action)  # last of all, so that nobody has time to leave
+        if count.against is not None:
+            stopped = approvals.stopped(action, by=count.against, now=self._clock.now())
+            await self._record(number, *stopped)
+        elif not approvals.enough(action, count.counted):
+            short = approvals.short_of_votes(action, lost=count.lost, now=self._clock.now())
+            await self._record(number, *short)
+        elif await self._claim(number, plan, count):
             await self._execute(number, plan)
 
-    async def _claim(self, number: int, plan: Plan, counted: tuple[str, ...]) -> bool:
+    def _other_rules(self, action: Action, plan: Plan) -> list[str]:
+        """What the configuration asks for now and did not when this was asked."""
+        needed = self._quorum(plan)
+        if action.why or needed == action.quorum:
+            return []
+        return [f"it takes {needed} approval{'s' if needed != 1 else ''} now, it took {action.quorum}"]
+
+    async def _claim(self, number: int, plan: Plan, count: Count) -> bool:
         """Record the start, holding the target's lock; False where somebody else was first."""
 
         def unit(u: store.Unit) -> bool:
             book = Logbook(u, self._desk, self._clock.now())
             action = book.action(number)
             if action is None or action.state != "approved":
+                return False
+            counted = tuple(person for person in count.counted if person in action.approvals)
+            if not approvals.enough(action, counted):
+                book.record(
+                    f"action-{number}", *approvals.short_of_votes(action, lost=(), now=self._clock.now())
+                )
+                book.finish()
                 return False
             holders = u.rows(select(store.locks.c.holder).where(store.locks.c.name == plan.subject))
             if holders and holders[0].holder != str(number):
@@ -239,8 +296,7 @@ class Executor:
     async def _execute(self, number: int, plan: Plan) -> None:
         target = self._ops.target(plan.target)
         try:
-            async with asyncio.timeout(RUN_LIMIT):
-                outcome = await target.run(plan, key=f"wb-{number}", progress=self._progress(number))
+            outcome = await target.run(plan, key=f"wb-{number}", progress=self._progress(number))
         except TargetError as error:  # refused before anything changed
             outcome = Outcome("failed", str(error))
         except Exception as error:  # it may have happened: nothing proves that it did not
@@ -250,7 +306,7 @@ class Executor:
 
     def _progress(self, number: int) -> Progress:
         async def report(done: int, total: int, what: str) -> None:
-            self._deliverer.progress[number] = (done, total, what)
+            self._deliverer.progress[number] = (done, total, self._desk.redactor.redact(what))
             self._deliverer.touch(f"action:{number}")
 
         return report
@@ -282,7 +338,8 @@ class Executor:
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
             action = book.action(number)
-            u.execute(store.locks.delete().where(store.locks.c.name == plan.subject))
+            mine = (store.locks.c.name == plan.subject, store.locks.c.holder == str(number))
+            u.execute(store.locks.delete().where(*mine))
             if action is None or action.state != "running":
                 return
             text = redact(outcome.text)
@@ -292,7 +349,8 @@ class Executor:
             elif outcome.kind == "failed":
                 events = [e.ActionFailed(at=book.now, actor=e.BOT, text=text)]
             else:
-                events = [e.ActionUnknown(at=book.now, actor=e.BOT, text=text, observed=dict(observed))]
+                seen = self._desk.redactor.redact_data(dict(observed))
+                events = [e.ActionUnknown(at=book.now, actor=e.BOT, text=text, observed=seen)]
             book.record(f"action-{number}", *events)
             book.finish()
 
@@ -324,56 +382,6 @@ class Executor:
             return {"target": _told(error)}
         return state
 
-    # -- votes counted again ----------------------------------------------------------------------
-
-    async def _count(self, action: Action) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Whose votes hold right now, and whose do not: role, account, channel, and reactions read again."""
-        shown = await self._reactions(action)
-        counted: list[str] = []
-        lost: list[str] = []
-        for person in action.approvals:
-            held = False
-            for means, choice in action.votes[person].items():
-                if choice != APPROVE:
-                    continue
-                held = held or not means.startswith("reaction:") or (means, person) in shown
-            ok = held and person != action.requester and await self._may_vote(person, action)
-            (counted if ok else lost).append(person)
-        return tuple(counted), tuple(lost)
-
-    async def _reactions(self, action: Action) -> set[tuple[str, str]]:
-        """(means, person) of every approving reaction that stands on the card now."""
-        t = store.messages
-        query = select(t.c.platform, t.c.channel, t.c.message_id).where(t.c.card == f"action:{action.number}")
-        rows = await self._store.read(lambda connection: connection.execute(query).all())
-        found: set[tuple[str, str]] = set()
-        for row in rows:
-            platform = self._platforms.get(row.platform)
-            if platform is None:
-                continue
-            for emoji, users in (await platform.reactions(row.channel, row.message_id)).items():
-                if meaning(emoji) == APPROVE:
-                    people = [self._desk.settings.person_of(row.platform, user) for user in users]
-                    found |= {(f"reaction:{row.platform}", p.name) for p in people if p is not None}
-        return found
-
-    async def _may_vote(self, person: str, action: Action) -> bool:
-        """An approver with an active account who may read the channel; a look-up that fails denies."""
-        settings = self._desk.settings
-        if not settings.can(person, "approver"):
-            return False
-        kind, _, channel = action.channel.partition(":")
-        platform = self._platforms.get(kind)
-        user = settings.people[person].ids.get(kind)
-        if platform is None or user is None:
-            return False
-        try:
-            members = await platform.members(channel)
-            return await platform.active(user) and (members is None or user in members)
-        except Exception as error:  # noqa: BLE001 - the edge to a chat: no answer is a no
-            log.warning("a voter could not be checked", person=person, error=str(error))
-            return False
-
     # -- what moved, cancelled, goes back ---------------------------------------------------------
 
     async def _void(self, action: Action, plan: Plan, moved: list[str]) -> None:
@@ -387,13 +395,14 @@ class Executor:
         place = Place(
             "incident" if action.incident is not None else "operations", action.channel, action.incident
         )
+        able = await self._able(action.requester, place)
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
             now = book.action(action.number)
             if now is None or now.state != "approved":
                 return
-            why = "; ".join(moved)
+            why = self._desk.redactor.redact("; ".join(moved))
             voided = e.ActionVoided(at=book.now, actor=e.BOT, why=why, again=again is not None)
             book.record(f"action-{action.number}", voided)
             if again is not None:
@@ -405,6 +414,7 @@ class Executor:
                     place=place,
                     revert_after=action.revert_after,
                     terms=terms,
+                    able=able,
                 )
             book.finish()
 
@@ -443,10 +453,12 @@ class Executor:
             return
         moved = any(state.get(key) != value for key, value in action.after.items() if key in state)
         covered = "" if moved else f"covered by the approval of #{number}"
+        able = await self._able(action.requester, place)
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
-            u.execute(store.locks.delete().where(store.locks.c.name == f"revert:{number}"))
+            if not u.execute(store.locks.delete().where(store.locks.c.name == f"revert:{number}")).rowcount:
+                return  # somebody else has asked for the way back already
             self._put(
                 book,
                 back,
@@ -454,6 +466,7 @@ class Executor:
                 place=place,
                 revert_after=None,
                 terms=Terms(revert_of=number, covered=covered),
+                able=able,
             )
             book.finish()
 
@@ -464,8 +477,11 @@ class Executor:
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
-            u.execute(store.locks.delete().where(store.locks.c.name == f"revert:{action.number}"))
-            book.say(Say(where, template="sentence", data={"text": text}))
+            if not u.execute(
+                store.locks.delete().where(store.locks.c.name == f"revert:{action.number}")
+            ).rowcount:
+                return
+            book.say(Say(where, template="sentence", data={"text": self._desk.redactor.redact(text)}))
             book.finish()
 
         await self._store.run(unit)
@@ -485,6 +501,6 @@ def _told(error: Exception) -> str:
     """What a person is told of a target's failure."""
     return (
         str(error)
-        if isinstance(error, RefusedError | TargetError)
+        if isinstance(error, RefusedError | TargetError | NoAnswerError)
         else f"{type(error).__name__}: {error}"[:300]
     )

@@ -37,8 +37,8 @@ from bot.votes import react
 from bot.work import Work
 from commands.actions import Answer, Ops, Plan, TargetError, Undo
 from commands.case import Ask, Case, File, Reply
-from commands.dispatch import Place, authorise
-from commands.grammar import Names, Parsed, is_command, parse
+from commands.dispatch import Place, authorise, take_changes
+from commands.grammar import Names, Parsed, is_command, parse, without_sign
 from commands.registry import Registry
 from incidents import events as e
 from incidents.ports import Clock, ConflictError, NotRecordedError, RefusedError
@@ -46,6 +46,7 @@ from incidents.ports import Clock, ConflictError, NotRecordedError, RefusedError
 log = structlog.get_logger()
 
 LATE = 60.0  # seconds; older requests are shown, not run
+SLOW = 3.0  # seconds; then whoever asked is told that it takes longer
 LATE_OFFERS = ("ack", "resolve")
 WINDOW = timedelta(minutes=1)
 
@@ -195,6 +196,7 @@ class Inbox:
         if not is_command(request.text) and not request.direct:
             if place.number is not None:
                 await self._store.run(lambda unit: self._heard(unit, request, person, place))
+                self._hint(request, person, place)
             return
         if (flood := self._flooding(person, place)) is not None:
             await self._store.run(lambda unit: self._heard(unit, request, person, place))
@@ -205,7 +207,8 @@ class Inbox:
         try:
             parsed = parse(request.text, self._registry, self._names)
             roles = self._desk.settings.people[person.name].roles if person.name else frozenset()
-            authorise(parsed.command, person=person.name, roles=roles, place=place)
+            ops = self._desk.settings.channels.ops
+            authorise(parsed.command, person=person.name, roles=roles, place=place, operations=ops)
             self._limit_pages(parsed, person)
         except RefusedError:
             await self._store.run(lambda unit: self._heard(unit, request, person, place))
@@ -214,6 +217,12 @@ class Inbox:
             await self._decide(parsed, request, person, place)
         else:
             await self._begin(parsed, request, person, place)
+
+    def _hint(self, request: Request, person: Person, place: Place) -> None:
+        """Somebody woken up types `ack`: no command, but they must not believe that it was one."""
+        line = without_sign(request.text, self._registry, self._names) if person.name is not None else ""
+        if line and self._flooding(person, place) is None:
+            raise RefusedError(f"I have done nothing: a command begins with a / or !, as in `/{line}`.")
 
     def _limit_pages(self, parsed: Parsed, person: Person) -> None:
         if parsed.command.name in ("page", "escalate"):
@@ -348,11 +357,21 @@ class Inbox:
 
     async def _carry_out(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
         try:
-            result = await self._run(parsed, person, place)
+            note = self._work.spawn(self._working(parsed, request), "a note that it takes long")
+            try:
+                result = await self._run(parsed, person, place)
+            finally:
+                note.cancel()
             await self._hand_out(parsed, result, request, person, place)
         except Exception as error:  # noqa: BLE001 - the edge, as in `receive`: this runs in a task of its own
             await self._answer_error(request, person, error)
             await self._answered(request, [])
+
+    async def _working(self, parsed: Parsed, request: Request) -> None:
+        """Somebody who waits sees that it is in hand."""
+        await self._clock.sleep(SLOW)
+        text = f"Still working on {parsed.line or parsed.command.name}; the answer comes here."
+        await self._whisper(request, Reply("sentence", {"text": text}))
 
     async def _run(self, parsed: Parsed, person: Person, place: Place) -> Any:
         injected: dict[str, Any] = {}
@@ -404,6 +423,8 @@ class Inbox:
         self, parsed: Parsed, result: Plan | Undo, request: Request, person: Person, place: Place
     ) -> None:
         plan = result.plan if isinstance(result, Undo) else result
+        # A read can turn out to need an approval: the value of a key, say.
+        take_changes(parsed.command, place, self._desk.settings.channels.ops)
         if parsed.dry_run:
             await self._answered(request, [])
             await self._whisper(request, Reply("dry_run", {"plan": plan.to_data()}))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from incidents import events as e
 from incidents.incident import Incident, fold
 from incidents.oncall import Overrides, Roster
 from incidents.policy import Policy
-from incidents.ports import Clock
+from incidents.ports import Clock, NotRecordedError
 
 log = structlog.get_logger()
 
@@ -115,9 +116,14 @@ class Lifeboat:
     def _look(self, unit: store.Unit, now: datetime) -> None:
         t, book = store.deadlines, Logbook(unit, self._desk, now)
         soon = select(t.c.stream).where(t.c.kind == "incident", t.c.due_at <= store.micros(now + AHEAD))
-        streams = [row.stream for row in unit.rows(soon.order_by(t.c.due_at).limit(MOST))]
-        states = {stream: unit.state(stream) for stream in streams}
-        found = {s: (i, book.policy(i)) for s, i in states.items() if isinstance(i, Incident)}
+        found: dict[str, Aboard] = {}
+        for row in unit.rows(soon.order_by(t.c.due_at).limit(MOST)):
+            try:
+                state = unit.state(row.stream)
+                if isinstance(state, Incident):
+                    found[row.stream] = (state, book.policy(state))
+            except Exception:  # one incident must not keep the others off
+                log.exception("cannot keep in memory", stream=row.stream)
         roster = book.roster
         # In the order of the commits, so that `follow` never loses what comes right after.
         unit.after_commit(lambda: self._keep(found, roster))
@@ -197,7 +203,7 @@ class Lifeboat:
                     await self._post(letter)
             else:
                 await self._page(letter)
-        except Exception as error:  # the edge to chats and pagers: tried again, as in bot/deliver.py
+        except Exception as error:  # noqa: BLE001 - the edge to chats and pagers: logged and tried again
             letter.tries += 1
             letter.failed = isinstance(error, DeliveryError)
             wait = error.seconds if isinstance(error, RetryLaterError) else 2.0 ** min(letter.tries, 6) / 2
@@ -209,7 +215,8 @@ class Lifeboat:
     async def _post(self, letter: Letter) -> None:
         platform, say = self._platforms[letter.platform], letter.say
         if not letter.channel:
-            letter.channel = await platform.direct(dict(self._accounts(str(say.data["person"])))[platform.name])
+            accounts = dict(self._accounts(str(say.data["person"])))
+            letter.channel = await platform.direct(accounts[platform.name])
         if letter.tries and (known := await platform.find(letter.channel, letter.key)):
             letter.message_id = known
             return
@@ -246,7 +253,12 @@ class Lifeboat:
         What could not be delivered goes through the outbox now. NotRecordedError where the log is still away.
         """
         for stream in list(self._sent):
-            await self._store.run(lambda unit, stream=stream: self._append(unit, stream))  # type: ignore[misc]
+            try:
+                await self._store.run(partial(self._append, stream=stream))
+            except NotRecordedError:
+                raise
+            except Exception:  # rather paged twice than nobody any more
+                log.exception("pages cannot be recorded", stream=stream)
             del self._sent[stream]
         if self._pages and self._away is not None:
             start, end, count = self._away, self._clock.now(), self._pages

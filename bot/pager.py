@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import quote
 
 import apprise
 
@@ -29,7 +30,7 @@ class ApprisePager:
         if url is None:
             raise DeliveryError(f"no service for {kind} is configured under pager:")
         service = apprise.Apprise()
-        if not service.add(url.replace("{address}", address)):
+        if not service.add(url.replace("{address}", quote(address, safe=""))):
             raise DeliveryError(f"the {kind} service's URL is not one that Apprise knows")
         title, _, _rest = text.partition("\n")
         if not await asyncio.wait_for(service.async_notify(body=text, title=title), 30):

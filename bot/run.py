@@ -82,6 +82,11 @@ class Watch:
             raise away
         return fired
 
+    async def rest(self) -> None:
+        """Return when no tick is under way."""
+        async with self._turn:
+            pass
+
     async def next(self) -> datetime | None:
         """When the next deadline falls due, or None."""
         t = store.deadlines

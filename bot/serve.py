@@ -100,7 +100,8 @@ async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot,
     console, world = console_of(settings, data, clock), World(data / "sandbox.json", clock)
     host, port = settings.web.host, settings.web.port
     shown = web_settings(settings, demo=False, host=host, token=None)
-    pager = ApprisePager({})
+    urls = {kind: url.get_secret_value() for kind, url in settings.pager.items() if url is not None}
+    pager = ApprisePager(urls)
     async with _served(
         settings, data, console, world, pager, clock, RealPace(clock), shown, host, port
     ) as it:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from bot import store
 from bot.chat import Platform
 from bot.config import Settings
-from bot.votes import meaning
+from bot.votes import meaning, means_of
 from incidents.approvals import APPROVE, DENY, Action
 
 log = structlog.get_logger()
@@ -88,7 +88,8 @@ class Voters:
                 choice = meaning(emoji)
                 people = [self._settings.person_of(kind, user) for user in users]
                 if choice in (APPROVE, DENY):
-                    found += [(f"reaction:{kind}", person.name, choice) for person in people if person]
+                    means = means_of(kind, emoji)
+                    found += [(means, person.name, choice) for person in people if person]
         return found
 
     async def _may(self, person: str, spots: Sequence[Spot], *, doubt: bool = False) -> bool:

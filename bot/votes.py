@@ -22,6 +22,11 @@ def meaning(emoji: str) -> str | None:
     return MEANINGS.get("".join(c for c in emoji if ord(c) not in _VARIATION))
 
 
+def means_of(platform: str, emoji: str) -> str:
+    """How a vote by this reaction is kept: one in another tone stands and goes by itself."""
+    return f"reaction:{platform}" if emoji in MEANINGS else f"reaction:{platform}:{emoji}"
+
+
 def react(book: Logbook, reaction: Reaction, by: str, place: Place) -> None:
     """Record what a person's reaction does; on anything but a card or a message in an incident's channel, nothing."""
     wanted = meaning(reaction.emoji)
@@ -49,7 +54,7 @@ def vote(book: Logbook, number: int, by: str, choice: str, reaction: Reaction, p
     action = book.action(number)
     if action is None:
         return
-    stream, means = f"action-{number}", f"reaction:{reaction.platform}"
+    stream, means = f"action-{number}", means_of(reaction.platform, reaction.emoji)
     book.fall_due(stream)
     action = book.action(number) or action
     if not reaction.added:

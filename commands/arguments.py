@@ -12,6 +12,7 @@ from commands.values import (
     convert,
     duration,
     is_duration,
+    known_person,
     looks_like,
     nearest,
     replica_count,
@@ -193,7 +194,7 @@ class Line:
         """The argument after the text that a bare word is meant for: `@bob`, or `1h`."""
         if token.quoted or token.key or token.flag:
             return None
-        person = token.text.startswith("@") and token.text[1:].lower() in self.names.people
+        person = token.text.startswith("@") and known_person(token.text, self.names) is not None
         wanted = Person if person else Duration if is_duration(token.text) else None
         places = [*self.after, *(a for a in self.keys.values() if a.keyword and person)]
         return next((a for a in places if a.type is wanted and a.name not in taken), None)

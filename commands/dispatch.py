@@ -23,8 +23,13 @@ class Place:
     thread: str | None = None
 
 
-def authorise(command: Command, *, person: str | None, roles: frozenset[str], place: Place) -> None:
-    """Refuse what this person may not ask for, or not here; roles build on one another but `approver`."""
+def authorise(
+    command: Command, *, person: str | None, roles: frozenset[str], place: Place, operations: Sequence[str] = ()
+) -> None:
+    """Refuse what this person may not ask for, or not here; roles build on one another but `approver`.
+
+    `operations` are the channels that are named as the way on.
+    """
     if person is None:
         raise RefusedError("I do not know you: somebody has to add you under `people:` in my configuration.")
     held = set(roles)
@@ -34,9 +39,16 @@ def authorise(command: Command, *, person: str | None, roles: frozenset[str], pl
         held.add("reporter")
     if command.who != "anyone" and command.who not in held:
         raise RefusedError(_not_allowed(command, held))
-    if command.effect in ("change", "danger") and place.kind not in ("incident", "operations"):
+    if command.effect in ("change", "danger"):
+        take_changes(command, place, operations)
+
+
+def take_changes(command: Command, place: Place, operations: Sequence[str] = ()) -> None:
+    """Refuse a change where none may be asked for."""
+    if place.kind not in ("incident", "operations"):
+        where = " or ".join(operations) or "an operations channel"
         raise RefusedError(
-            f"Changes are asked for in an incident's channel or an operations channel, not here: "
+            f"Changes are asked for in an incident's channel or in {where}, not here: "
             f"type `/{command.name}` there."
         )
 

@@ -10,17 +10,18 @@ from typing import Any
 
 from commands.arguments import Line
 from commands.registry import Argument, Command, Registry, Text
-from commands.values import Names, convert, nearest, shown
+from commands.values import STOPS, Names, convert, nearest, shown
 from commands.words import QUOTES, protected, unquoted
 from incidents.ports import RefusedError
 
-__all__ = ["Names", "Parsed", "is_command", "parse"]
+__all__ = ["Names", "Parsed", "is_command", "parse", "without_sign"]
 
 LONGEST = 10_000  # characters of one command
 # Phones put a space after the sign and a full stop after the word; other keyboards have wide signs.
 _START = re.compile(r"(?:[/／]{1,2}|[!！])[ \t]?(?=[^\W\d_])")
-_STOPS = ".,;:!?…"
-_FIRST = re.compile(rf"[\w-]+[{_STOPS}]*(?!\S)")
+_UNSEEN = "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # in front they are left out, behind they are said
+_FIRST = re.compile(rf"[\w-]+(?:[{_UNSEEN}]|[{STOPS}]*(?!\S))")
+_BEFORE = re.compile(rf"[\s{_UNSEEN}]*")
 _FAMILY = "incident"
 _HELP = " /help lists the commands."
 
@@ -38,7 +39,7 @@ class Parsed:
 
 def is_command(text: str, bot: str = "watchbell") -> bool:
     """Whether a message is meant for the bot: `/name`, `!name` or `@watchbell …`."""
-    text = text.lstrip()
+    text = _begun_at(text)
     if (start := _START.match(text)) is not None:
         return _FIRST.match(text, start.end()) is not None
     return _mention(bot).match(text) is not None
@@ -50,13 +51,26 @@ def parse(text: str, registry: Registry, names: Names) -> Parsed:
         raise RefusedError(f"That is {len(text)} characters; a command takes at most {LONGEST}.")
     if not text.isprintable():
         _check_characters(text)
-    command, rest, values = _command(_body(text.strip(), names), registry, names)
+    command, rest, values = _command(_body(_begun_at(text).rstrip(), names), registry, names)
     arguments = command.arguments
     if len(arguments) == 1 and arguments[0].type is Text and command.effect in ("incident", "read"):
         return _just_text(command, arguments[0], rest)
     line = Line(command, names, values)
     typed = line.read(rest)
     return Parsed(command, typed, line.dry_run, line.for_seconds, line.written())
+
+
+def without_sign(text: str, registry: Registry, names: Names) -> str:
+    """The line that a message is but for the sign in front, as in `ack` or `approve 7`; else nothing."""
+    words = text.split() if len(text) < 40 else []
+    if not 0 < len(words) < 3 or not all(word.isascii() for word in words):
+        return ""
+    if len(words) == 2 and not words[1].strip(f"#{STOPS}").isdigit():
+        return ""
+    try:
+        return parse(f"/{' '.join(words)}", registry, names).line
+    except RefusedError:
+        return ""
 
 
 @cache
@@ -109,7 +123,7 @@ def _command(body: str, registry: Registry, names: Names) -> tuple[Command, str,
 
 def _word(text: str) -> tuple[str, str]:
     parts = text.split(None, 1)
-    return (parts[0].casefold().rstrip(_STOPS), parts[1] if len(parts) > 1 else "") if parts else ("", "")
+    return (parts[0].casefold().rstrip(STOPS), parts[1] if len(parts) > 1 else "") if parts else ("", "")
 
 
 def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedError:
@@ -125,6 +139,12 @@ def _unknown(first: str, second: str, known: Mapping[str, Command]) -> RefusedEr
     short = [name.removeprefix(f"{_FAMILY} ") for name in known]
     hint = nearest(first, [*known, *short], 3) or _begun(first, short)
     return RefusedError(f"There is no command {shown(first)}.{hint or _HELP}")
+
+
+def _begun_at(text: str) -> str:
+    """The text without what cannot be seen in front of it."""
+    found = _BEFORE.match(text)
+    return text[found.end() :] if found else text
 
 
 def _begun(first: str, known: list[str]) -> str:

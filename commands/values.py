@@ -19,7 +19,8 @@ _ANY_NUMBER = Range(0, 1_000_000_000)
 _NAME = re.compile(r"[A-Za-z0-9._:/][A-Za-z0-9._:/-]*", re.ASCII)
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*?\[\]][A-Za-z0-9._:/*?\[\]-]*", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,12}", re.ASCII)
-_REFERENCE = re.compile(r"(?:#|inc-)?([0-9]{1,12})", re.ASCII | re.IGNORECASE)
+STOPS = ".,;:!?…"  # what people put after a word, and phones after two spaces
+_REFERENCE = re.compile(rf"(?:#|inc-)?([0-9]{{1,12}})[{STOPS}]?", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(
     r"(?:([0-9]+)d(?:ays?)?)?(?:([0-9]+)h(?:(?:ou)?rs?)?)?"
     r"(?:([0-9]+)m(?:in(?:ute)?s?)?)?(?:([0-9]+)s(?:ec(?:ond)?s?)?)?",
@@ -67,9 +68,9 @@ def convert(argument: Argument, word: str, names: Names, *, quoted: bool = False
 def looks_like(argument: Argument, word: str, names: Names) -> bool:
     """Whether a word is meant for an optional argument, rather than being the first of the text after it."""
     if argument.choices:
-        return word.casefold() in (choice.casefold() for choice in argument.choices)
+        return word.rstrip(STOPS).casefold() in (choice.casefold() for choice in argument.choices)
     if argument.type is Person:
-        return word.startswith("@") or word in names.people
+        return word.startswith("@") or known_person(word, names) is not None
     if argument.type is Duration:
         return is_duration(word)
     if argument.type is int:
@@ -85,8 +86,7 @@ def find_service(word: str, catalogue: Catalogue) -> Service:
     if found is None:
         every = [name for s in catalogue.services.values() for name in (s.name, *s.aliases)]
         look_alike = "" if word.isascii() else " It holds characters that only look like plain letters."
-        known = f" There are: {', '.join(catalogue.services)}." if len(catalogue.services) <= 20 else ""
-        hint = nearest(word, every) or (known if not look_alike else "")
+        hint = nearest(word, every) or ("" if look_alike else " `/health all` lists the services.")
         raise RefusedError(f"There is no service {shown(word)}.{look_alike}{hint}")
     return found
 
@@ -136,7 +136,7 @@ def written(argument: Argument, value: Any) -> str:
 
 def _choice(argument: Argument, word: str) -> str:
     for choice in argument.choices:
-        if word.casefold() == choice.casefold():
+        if word.rstrip(STOPS).casefold() == choice.casefold():
             return choice
     listed = ", ".join(argument.choices)
     raise RefusedError(
@@ -159,7 +159,7 @@ def _number(argument: Argument, word: str, _names: Names) -> int:
     bounds = argument.range or _ANY_NUMBER
     found = (_DIGITS if argument.range else _REFERENCE).fullmatch(word)
     if found is None and argument.range is None:
-        raise RefusedError(f"{argument.name} is a number such as 7, #7 or INC-7; {shown(word)} is none.")
+        raise RefusedError(f"{argument.name} is in digits, as in 7, #7 or INC-7; {shown(word)} is not.")
     if found is None:
         raise RefusedError(
             f"{argument.name} is a whole number from {bounds.low} to {bounds.high} in plain digits; "
@@ -187,11 +187,19 @@ def _bool(argument: Argument, word: str, _names: Names) -> bool:
     return _YES[word.casefold()]
 
 
+def known_person(word: str, names: Names) -> Person | None:
+    """The person that `bob`, `@Bob` or `@bob,` names, or None."""
+    for name in (word.removeprefix("@"), word.removeprefix("@").rstrip(STOPS)):
+        for each in (name, name.lower() if name.isascii() else name):
+            if each in names.people:
+                return Person(each)
+    return None
+
+
 def _person(_argument: Argument, word: str, names: Names) -> Person:
+    if (found := known_person(word, names)) is not None:
+        return found
     name = word.removeprefix("@")
-    for each in (name, name.lower() if name.isascii() else name):
-        if each in names.people:
-            return Person(each)
     hint = nearest(name, names.people) or " `/oncall` shows who is there."
     raise RefusedError(f"I know nobody called {shown(name)}.{hint}")
 

@@ -13,6 +13,7 @@ from bot.targets.sandbox_metrics import METRICS, Sample
 from commands.actions import Answer, Table
 from commands.values import duration
 from incidents.ports import RefusedError
+from incidents.wording import span
 
 _FUNCTIONS = {"rate", "irate", "increase", "histogram_quantile", "topk", "by"}
 _FOLDS: Mapping[str, Callable[[list[float]], float]] = {
@@ -83,8 +84,7 @@ class SandboxPrometheus(SandboxTarget):
             for labels, values in list(found.items())[:_ROWS]
         )
         columns = ("SERIES", "LEAST", "MEAN", "MOST", "LAST", "TREND")
-        span = f"{over // 60} min" if over >= 60 else f"{over} s"
-        return Answer(f"{title} · the last {span}", table=Table(columns, rows, (1, 2, 3, 4)))
+        return Answer(f"{title} · the last {span(over)}", table=Table(columns, rows, (1, 2, 3, 4)))
 
     def _evaluate(self, query: _Query, at: int) -> list[tuple[tuple[tuple[str, str], ...], float]]:
         groups: dict[tuple[tuple[str, str], ...], list[float]] = defaultdict(list)

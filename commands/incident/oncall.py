@@ -21,6 +21,8 @@ from incidents.policy import Policy
 from incidents.ports import RefusedError
 from incidents.wording import Wording, listed
 
+_FURTHEST = timedelta(days=3653)
+
 
 @command("oncall", effect="read", who="reporter")
 async def oncall(rota: Name | None = None, *, ask: Ask) -> Answer:
@@ -166,7 +168,7 @@ def _gaps(ask: Ask, policy: Policy, moments: list[simulation.Moment]) -> list[st
 
 
 def _start(ask: Ask, when: str | None) -> datetime:
-    """Now, in a while (`3h`), at the next such time of day (`02:30`), or at a date and time."""
+    """Now, in a while (`3h`), at the next such time of day (`02:30`), or at a date and time within ten years."""
     if when is None:
         return ask.now
     if is_duration(when):
@@ -180,9 +182,12 @@ def _start(ask: Ask, when: str | None) -> datetime:
         else:
             at = datetime.fromisoformat(when)
             at = at if at.tzinfo else at.replace(tzinfo=local.tzinfo)
-        return at.astimezone(ask.now.tzinfo)
+        at = at.astimezone(ask.now.tzinfo)
     except (ValueError, OverflowError) as error:
         raise RefusedError(
             f"when is a duration, a time of day or a date, as in 3h, 02:30 or 2026-12-24T18:00; "
             f"{shown(when)} is none."
         ) from error
+    if abs(at - ask.now) > _FURTHEST:
+        raise RefusedError(f"when is at most ten years away; {shown(when)} is further.")
+    return at

@@ -7,7 +7,7 @@ from datetime import timedelta
 from commands.case import Case, Reply, sentence
 from commands.catalogue import Service
 from commands.registry import Duration, Name, Text, command
-from commands.values import shown
+from commands.values import STOPS, shown
 from incidents import life
 from incidents.incident import Incident
 from incidents.policy import Policy, Severity
@@ -67,7 +67,7 @@ def _policy(case: Case, service: str | None, name: str | None) -> Policy:
 
 def severity_of(policy: Policy, word: str) -> Severity:
     """The severity that `word` names; RefusedError with the names and aliases that there are."""
-    found = policy.severity(word)
+    found = policy.severity(word) or policy.severity(word.rstrip(STOPS))
     if found is None:
         known = ", ".join(_with_aliases(severity) for severity in policy.severities)
         raise RefusedError(

@@ -8,6 +8,7 @@ from commands.case import Case, Choice, Reply, sentence
 from commands.incident.configured import plain
 from commands.incident.confirm import confirmation
 from commands.registry import Person, Text, command
+from commands.values import STOPS
 from commands.words import protected
 from incidents import life
 from incidents.policy import Policy
@@ -99,7 +100,7 @@ def page(person: Person, why: Text | None = None, *, confirm: bool = False, case
 
 def _page(case: Case, person: str, why: str, confirm: bool, line: str) -> Reply | None:
     first, _, rest = why.partition(" ")
-    another = rest.split(None, 1)[0].lstrip("@").rstrip(".,!").lower() if rest.split() else ""
+    another = rest.split(None, 1)[0].lstrip("@").rstrip(STOPS).lower() if rest.split() else ""
     if why.startswith("@") or (first.lower() in _AND and case.people.can(another, "reporter")):
         raise RefusedError(f"One person at a time: `/page @{person}`, then the next one.")
     found = life.page(case.incident, by=case.by, now=case.now, people=(person,), why=why)

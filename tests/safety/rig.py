@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from functools import cache
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +24,8 @@ from bot.platforms.console import Console
 from bot.platforms.console_store import Message
 from bot.sandbox_pager import SandboxPager
 from bot.stage import PlayStage, channels_of, targets_of, with_demo_token
-from bot.targets.sandbox_world import World
+from bot.targets.sandbox_kubernetes import SandboxKubernetes
+from commands.actions import Plan
 from incidents import events as e
 from incidents.approvals import Action
 from incidents.events import BOT
@@ -85,10 +88,25 @@ class OddChat(Console):
         return await super().active(user)
 
 
+class StoppableKubernetes(SandboxKubernetes):
+    """The sandbox's cluster, whose rollouts can be stopped: the count goes back to what it was."""
+
+    def planned(self, verb: str, args: Mapping[str, Any]) -> Plan:
+        """A plan that can be stopped."""
+        return replace(super().planned(verb, args), stoppable=True)
+
+    async def cancel(self, plan: Plan, *, key: str) -> bool:
+        """Stop where it is."""
+        self.world.set(plan.args["service"], replicas=plan.before["replicas"])
+        return True
+
+
 class OddStage(PlayStage):
     """A stage whose bots may be several on one log, one sandbox and one or two chats."""
 
-    def __init__(self, settings: Settings, data: Path, *, second_chat: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, data: Path, *, second_chat: bool = False, stoppable: bool = False
+    ) -> None:
         super().__init__(settings, data, START, lambda record: None)
         self.console.close()
         self.console = self.chat = OddChat(data / "chat.db", settings, self.clock)
@@ -96,6 +114,7 @@ class OddStage(PlayStage):
         if second_chat:
             self.chats["second"] = OddChat(data / "second.db", settings, self.clock, name="second")
         self.data = data
+        self._stoppable = stoppable
         self.happened: list[tuple[str, e.Event]] = []
         self.bots: list[Bot] = []
         self._lives = AsyncExitStack()
@@ -107,11 +126,14 @@ class OddStage(PlayStage):
 
     async def start(self) -> None:
         """Start a bot; beside another one where one runs already."""
+        targets = targets_of(self.settings, self.world, self.clock)
+        if self._stoppable:
+            targets["kubernetes"] = StoppableKubernetes(self.world)
         made = boot(
             self.settings,
             self.data,
             platforms=dict(self.chats),
-            targets=targets_of(self.settings, self.world, self.clock),
+            targets=targets,
             pager=SandboxPager(self.console, self.world),
             clock=self.clock,
             observe=lambda stream, event, number: self.happened.append((stream, event)),
@@ -139,8 +161,6 @@ class OddStage(PlayStage):
                 return
 
     async def _quiet(self) -> None:
-        import asyncio
-
         turns = 0
         while turns < 3:
             for bot in self.bots:
@@ -385,9 +405,14 @@ def _bytes(folder: Path, name: str) -> bytes:
 # -- configurations ---------------------------------------------------------------------------------
 
 
+@cache
+def _example() -> Settings:
+    return with_demo_token(load(None, {}, tokens=False))[0]
+
+
 def example(*changes: Change) -> Settings:
     """The example configuration with a token for alerts, changed."""
-    settings, _token = with_demo_token(load(None, {}, tokens=False))
+    settings = _example()
     for change in changes:
         settings = change(settings)
     return settings
@@ -428,10 +453,10 @@ def with_approvals(**terms: Any) -> Change:
 
 @asynccontextmanager
 async def chatting(
-    folder: Path, *changes: Change, second_chat: bool = False, bots: int = 1, opened: bool = True
+    folder: Path, *changes: Change, bots: int = 1, opened: bool = True, **options: bool
 ) -> AsyncIterator[Chat]:
     """A bot that runs, with its chat; with an incident that alice opened unless told otherwise."""
-    stage = OddStage(example(*changes), folder, second_chat=second_chat)
+    stage = OddStage(example(*changes), folder, **options)
     try:
         for _ in range(bots):
             await stage.start()
@@ -444,4 +469,4 @@ async def chatting(
         await stage.close()
 
 
-__all__ = ["START", "Chat", "OddStage", "Someone", "World", "chatting"]
+
