@@ -154,8 +154,11 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was configured. `pager` is contact method → address of its service for Apprise. In `targets`, `platforms` and databases a secret is a SecretStr:
-    what the file calls `token_env` stands beside it as `token` (None where tokens were not asked for)."""
+    """Everything that was configured. `pager` is contact method → address of its service for Apprise.
+
+    In `targets`, `platforms` and databases a secret is a SecretStr: what the file calls `token_env` stands beside
+    it as `token` (None where tokens were not asked for).
+    """
 
     origin: str
     zone: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,6 +50,7 @@ LATE = 60.0  # seconds; older requests are shown, not run
 SLOW = 3.0  # seconds; then whoever asked is told that it takes longer
 LATE_OFFERS = ("ack", "resolve")
 WINDOW = timedelta(minutes=1)
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -66,6 +68,17 @@ class Limits:
             return False
         times.append(now)
         return True
+
+
+def storable(incoming: Incoming) -> Incoming:
+    """Without half surrogate pairs, which JSON can hold and no log can."""
+    told = ((f.name, getattr(incoming, f.name)) for f in fields(incoming))
+    halves: dict[str, Any] = {
+        name: _HALF.sub("\ufffd", value)
+        for name, value in told
+        if isinstance(value, str) and not value.isascii() and _HALF.search(value)
+    }
+    return replace(incoming, **halves) if halves else incoming
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,7 @@ class Inbox:
 
     async def receive(self, incoming: Incoming) -> None:
         """Take something in; returns once it is recorded, refused, or known from before."""
+        incoming = storable(incoming)
         person = Person(
             self._accounts.get((incoming.platform, incoming.user)),
             f"{incoming.platform}:{incoming.user}",

@@ -92,6 +92,8 @@ _FOR_LATER = {"who_ran"}  # for chats that show no message of a command, such as
 
 # Said by a person through a command or by the machinery, not by an event.
 _NOT_BY_EVENTS = {
+    "log_away",
+    "log_back",
     "already_waiting",
     "answer",
     "away",

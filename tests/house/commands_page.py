@@ -14,8 +14,9 @@ TOP = """\
 
 <!-- Made from the docstrings by `python -m tests.house.commands_page > docs/commands.md`; do not edit it here. -->
 
-One grammar in every chat. `/scale realtime 10`, `!scale realtime 10` and `@watchbell scale realtime 10` are the same; \
-in a thread the browser chat takes all three. `/help NAME` shows in chat what stands here.
+One grammar in every chat. `/scale realtime 10`, `!scale realtime 10` and `@watchbell scale realtime 10` \
+are the same, in threads too; `/incident ack` and `/inc ack` are `/ack`, and so for every command about \
+incidents. `/help NAME` shows in chat what stands here.
 
 - CAPITALS are yours to fill in, `[…]` may be left out, `a|b` is one of the two.
 - The last TEXT or TITLE takes the rest of the line; quotation marks are optional. `name=…` stands after it.
@@ -41,6 +42,7 @@ FAMILIES = {
     "operations": ("Operations", "What looks at systems and changes them. In this version: the sandbox."),
 }
 NEEDS = {"incident": "nobody", "read": "nobody", "change": "1 approval", "danger": "2 approvals"}
+UNDO = "nobody for 30 min, then as the change"  # the one command whose approval was given before
 WHO = {
     "anyone": "everybody",
     "reporter": "everybody with a role",
@@ -69,7 +71,7 @@ def page() -> str:
 
 def _table(commands: Iterable[Command]) -> str:
     rows = [
-        f"| [`{c.name}`](#{_anchor(c)}) | {_cell(c.summary)} | {WHO[c.who]} | {NEEDS[c.effect]} |\n"
+        f"| [`{c.name}`](#{_anchor(c)}) | {_cell(c.summary)} | {WHO[c.who]} | {_needs(c)} |\n"
         for c in commands
     ]
     return "".join(["\n| command | does | for | needs |\n| --- | --- | --- | --- |\n", *rows])
@@ -78,12 +80,16 @@ def _table(commands: Iterable[Command]) -> str:
 def _entry(command: Command) -> str:
     facts = [f"For {WHO[command.who]}."]
     if command.effect in ("change", "danger"):
-        facts.append(f"Needs {NEEDS[command.effect]}.")
+        facts.append(f"Needs {_needs(command)}.")
     if command.aliases:
         facts.append(f"Also: {', '.join(f'`{alias}`' for alias in command.aliases)}.")
     examples = "\n".join(command.help.splitlines()[2:])
     block = f"\n```\n{examples}\n```\n" if examples else ""
     return f"\n### {command.name}\n\n`{command.usage}`\n\n{command.summary} {' '.join(facts)}\n{block}"
+
+
+def _needs(command: Command) -> str:
+    return UNDO if command.name == "undo" else NEEDS[command.effect]
 
 
 def _anchor(command: Command) -> str:

@@ -25,7 +25,7 @@ from bot.platforms.console_store import Message
 from bot.sandbox_pager import SandboxPager
 from bot.stage import PlayStage, channels_of, targets_of, with_demo_token
 from bot.targets.sandbox_kubernetes import SandboxKubernetes
-from commands.actions import Plan
+from commands.actions import Outcome, Plan, Target
 from incidents import events as e
 from incidents.approvals import Action
 from incidents.events import BOT
@@ -101,6 +101,23 @@ class StoppableKubernetes(SandboxKubernetes):
         return True
 
 
+class Cable:
+    """A target at the end of a cable that can be cut before a change gets there."""
+
+    def __init__(self, target: Target, stage: OddStage) -> None:
+        self._target = target
+        self._stage = stage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    async def run(self, plan: Plan, **more: Any) -> Outcome:
+        """As the target does, unless it never hears of it."""
+        if self._stage.before_run is not None:
+            await self._stage.clock.sleep(self._stage.before_run)
+        return await self._target.run(plan, **more)
+
+
 class OddStage(PlayStage):
     """A stage whose bots may be several on one log, one sandbox and one or two chats."""
 
@@ -115,6 +132,7 @@ class OddStage(PlayStage):
             self.chats["second"] = OddChat(data / "second.db", settings, self.clock, name="second")
         self.data = data
         self._stoppable = stoppable
+        self.before_run: float | None = None  # seconds that a change is under way before the target has it
         self.happened: list[tuple[str, e.Event]] = []
         self.bots: list[Bot] = []
         self._lives = AsyncExitStack()
@@ -129,6 +147,7 @@ class OddStage(PlayStage):
         targets = targets_of(self.settings, self.world, self.clock)
         if self._stoppable:
             targets["kubernetes"] = StoppableKubernetes(self.world)
+        targets["kubernetes"] = Cable(targets["kubernetes"], self)
         made = boot(
             self.settings,
             self.data,

@@ -1,0 +1,1 @@
+"""Whatever people and webhooks send: the whole bot answers with a sentence or does something, and goes on."""
