@@ -266,10 +266,6 @@ def major(ev: e.MajorChanged, before: Incident, i: Incident, batch: Batch, facts
     return [say(i, "major", sign=sign(i.rank), actor=ev.actor, on=ev.on, why=ev.why)]
 
 
-def linked(ev: e.IncidentLinked, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
-    return [say(i, "linked", other=ev.other, why=ev.why)]
-
-
 def noted(ev: e.NoteAdded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     """A reaction on the note; a line only where the chat shows no message of it."""
     if ev.message_id is not None:
@@ -303,7 +299,6 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.MergedInto: merged_into,
     e.MergedFrom: merged_from,
     e.MajorChanged: major,
-    e.IncidentLinked: linked,
     e.NoteAdded: noted,
     e.ImpactRecorded: impact,
     e.CauseRecorded: cause,

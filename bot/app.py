@@ -115,7 +115,7 @@ class Bot:
         )
         self.registry = registry()
         self.renderer = Renderer(settings.zone)
-        self.places = Places(settings, platforms)
+        self.places = Places(log_store, settings, platforms)
         patient = {name: Patient(target, clock, self.work) for name, target in targets.items()}
         self.ops = Ops(patient, settings.catalogue, clock)
         self.deliverer = Deliverer(

@@ -16,7 +16,7 @@ from bot import store
 from bot.cards import Card, action_card, incident_card
 from bot.chat import Button, Content, DeliveryError, Platform, RetryLaterError, address
 from bot.facts import PlainFacts
-from bot.logbook import LIVE, Desk, Logbook
+from bot.logbook import Desk, Logbook
 from bot.pager import Pager
 from bot.places import Places
 from bot.render import Renderer
@@ -360,7 +360,7 @@ class Deliverer:
             policy = book.policy(incident) if incident else None
             facts = PlainFacts(now, book.roster, incident, policy, settings.people, settings.zone)
             if isinstance(state, Incident):
-                waiting = sum(a.state in LIVE for a in book.pending(state.number, ""))
+                waiting = sum(a.state == "pending" for a in book.pending(state.number, ""))
                 return incident_card(state, facts=facts, waiting=waiting)
             if isinstance(state, Action):
                 return action_card(state, facts=facts, progress=self.progress.get(state.number))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from incidents import approvals
 from incidents import events as e
 from incidents.approvals import Action
 from incidents.incident import Incident
-from incidents.ports import Clock, RefusedError
+from incidents.ports import Clock, NotRecordedError, RefusedError
 
 log = structlog.get_logger()
 
@@ -63,8 +62,9 @@ class Executor:
         self._boot = boot
         self._alive = alive
         self._voters = Voters(log_store, desk.settings, platforms)
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._queues: dict[str, deque[int]] = {}  # approved actions by what they change; the first is at work
         self._at_work: set[int] = set()
+        self._left_told: set[int] = set()
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -214,12 +214,44 @@ class Executor:
             self._work.spawn(self._revert(number), f"revert #{number}")
 
     async def _guarded(self, number: int) -> None:
+        """Run it, and after it those that were approved meanwhile for the same thing."""
         try:
-            action = await self._action(number)
-            async with self._locks[str(action.plan["subject"])]:
-                await self._run(number)
-        finally:
+            subject = str((await self._action(number)).plan["subject"])
+        except Exception as error:  # noqa: BLE001 - as below
             self._at_work.discard(number)
+            await self._left(number, error)
+            return
+        queue = self._queues.setdefault(subject, deque())
+        queue.append(number)
+        if len(queue) > 1:
+            return  # its turn comes
+        while queue:
+            try:
+                await self._run(queue[0])
+            except Exception as error:  # noqa: BLE001 - logged there, and `recover` takes it up again
+                await self._left(queue[0], error)
+            finally:
+                self._at_work.discard(queue.popleft())
+        del self._queues[subject]
+
+    async def _left(self, number: int, error: Exception) -> None:
+        """An approved action did not get as far as running. Where the log is away, who asked is told, once."""
+        log.error("an approved action was left", action=number, exc_info=error)
+        if not isinstance(error, NotRecordedError) or number in self._left_told:
+            return
+        self._left_told.add(number)
+        text = f"I can't write to my log ({error}), so #{number} does not run. I try again until it is too old."
+        try:
+            action: Action | None = None
+            for recorded in await self._store.events(f"action-{number}"):
+                action = approvals.fold(action, recorded.event)
+            assert action is not None
+            kind, _, channel = action.channel.partition(":")
+            platform, user = self._platforms[kind], self._desk.settings.people[action.requester].ids[kind]
+            content = self._deliverer.content("refused", {"text": text}, platform)
+            await platform.whisper(channel, user, content)
+        except Exception as failed:  # noqa: BLE001 - the edge to a chat that may be away, too
+            log.warning("nobody was told", action=number, error=str(failed))
 
     async def _action(self, number: int) -> Action:
         found = await self._store.run(lambda unit: unit.state(f"action-{number}"))

@@ -224,8 +224,9 @@ class Inbox:
             ops = self._desk.settings.channels.ops
             authorise(parsed.command, person=person.name, roles=roles, place=place, operations=ops)
             self._limit_pages(parsed, person)
-        except RefusedError:
-            await self._store.run(lambda unit: self._heard(unit, request, person, place))
+        except RefusedError as error:
+            why = str(error)
+            await self._store.run(lambda unit: self._refused(unit, request, person, place, why))
             raise
         if parsed.command.effect == "incident":
             await self._decide(parsed, request, person, place)
@@ -237,6 +238,13 @@ class Inbox:
         line = without_sign(request.text, self._registry, self._names) if person.name is not None else ""
         if line and self._flooding(person, place) is None:
             raise RefusedError(f"I have done nothing: a command begins with a / or !, as in `/{line}`.")
+
+    def _refused(self, unit: store.Unit, request: Request, person: Person, place: Place, why: str) -> None:
+        """What was said, and for the audit that a command was refused before it was even proposed."""
+        book = self._heard(unit, request, person, place)
+        line = request.text[:200]
+        refused = e.CommandRefused(at=book.now, actor=person.actor, command=line, channel=place.channel, why=why)
+        book.hear("audit-main", refused)
 
     def _limit_pages(self, parsed: Parsed, person: Person) -> None:
         if parsed.command.name in ("page", "escalate"):

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from bot import store
 from bot.app import Bot
-from bot.logbook import LIVE, Logbook
+from bot.logbook import Logbook
 from bot.platforms.console import Console
 from bot.reader import LogReader
 from bot.views import (
@@ -68,7 +68,7 @@ class BotPages:
         incident = book.incident(number)
         assert incident is not None
         policy = book.policy(incident)
-        waiting = sum(a.state in LIVE for a in book.pending(number, ""))
+        waiting = sum(a.state == "pending" for a in book.pending(number, ""))
         return view_of(incident, policy, waiting)
 
     async def incident(self, number: int) -> IncidentPage | None:
@@ -89,7 +89,7 @@ class BotPages:
 
     def _timeline(self, entries: list[Entry]) -> tuple[TimelineRow, ...]:
         people = {name: person.display for name, person in self.bot.settings.people.items()}
-        made = timeline_rows(entries, people=people)
+        made = timeline_rows(entries, people=people, zone=self.settings.zone)
         return tuple(TimelineRow(at=r.at, actor=r.actor, text=r.text, category=r.category) for r in made)
 
     async def export(self, number: int, form: str) -> tuple[str, bytes, str]:

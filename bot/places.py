@@ -5,33 +5,67 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from sqlalchemy import select
+
+from bot import store
 from bot.chat import Platform
 from bot.config import Settings
 
 Kind = Literal["operations", "elsewhere"]
 
+_BOUND = "place:"
+
 
 class Places:
-    """The configured channels, found by name once at start and known by id from then on."""
+    """The configured channels, found by name once and for all: from then on they are known by id.
 
-    def __init__(self, settings: Settings, platforms: Mapping[str, Platform]) -> None:
+    A channel that takes the name of another one later is not what was configured, even after a restart. A
+    name that is no longer configured is forgotten, so that it can be found anew.
+    """
+
+    def __init__(
+        self, log_store: store.Store, settings: Settings, platforms: Mapping[str, Platform]
+    ) -> None:
+        self._store = log_store
         self._settings = settings
         self._platforms = platforms
         self._ids: dict[tuple[str, str], str] = {}
 
     async def find(self) -> list[str]:
-        """Look every configured channel up; returns a sentence for each that a chat does not have."""
-        missing = []
+        """Look every configured channel up; a sentence for each that is missing, or is another one now."""
+        doubts = []
         names = set(self._settings.channels.all)
         names |= {s.channel for s in self._settings.catalogue.services.values() if s.channel}
+        known = await self._bound()
         for platform in self._platforms.values():
             for name in sorted(names):
-                ident = await platform.channel_id(name)
-                if ident is None:
-                    missing.append(f"{platform.name} has no channel {name} that I can see")
-                else:
-                    self._ids[platform.name, name] = ident
-        return missing
+                ident, bound = await platform.channel_id(name), known.get((platform.name, name))
+                if ident is None and bound is None:
+                    doubts.append(f"{platform.name} has no channel {name} that I can see")
+                elif bound is not None and ident not in (bound, None):
+                    doubts.append(
+                        f"{name} is another channel of {platform.name} now; I keep to the one that was called "
+                        f"so first ({bound}). Start once without that name in the configuration to change it"
+                    )
+                if (found := bound or ident) is not None:
+                    self._ids[platform.name, name] = found
+        if self._ids != known:
+            await self._store.run(self._bind)
+        return doubts
+
+    async def _bound(self) -> dict[tuple[str, str], str]:
+        """Platform and name → id, as found before."""
+        t = store.bindings
+        query = select(t.c.name, t.c.value).where(t.c.name.like(f"{_BOUND}%"))
+        rows = await self._store.read(lambda connection: connection.execute(query).all())
+        parts = [(row.name.removeprefix(_BOUND).partition(":"), row.value) for row in rows]
+        return {(platform, name): value for (platform, _, name), value in parts}
+
+    def _bind(self, unit: store.Unit) -> None:
+        t = store.bindings
+        unit.execute(t.delete().where(t.c.name.like(f"{_BOUND}%")))
+        for (platform, name), ident in self._ids.items():
+            unit.upsert(t, {"name": f"{_BOUND}{platform}:{name}"}, {"value": ident})
 
     def kind(self, platform: str, channel: str) -> Kind:
         """Whether a channel takes changes."""

@@ -28,7 +28,7 @@ from bot.stage import console_of, targets_of, with_demo_token
 from bot.targets.sandbox_world import World
 from bot.web.context import Pace, WebSettings
 from bot.web.server import build
-from incidents.ports import Clock
+from incidents.ports import Clock, RefusedError
 
 log = structlog.get_logger()
 
@@ -95,6 +95,7 @@ async def demo(
 @asynccontextmanager
 async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot, str]]:
     """A living bot as configured; gives the bot and the address of its pages."""
+    refuse_unknown(settings)
     await asyncio.to_thread(prepare, data, database(data))
     clock = SystemClock()
     console, world = console_of(settings, data, clock), World(data / "sandbox.json", clock)
@@ -106,6 +107,21 @@ async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot,
         settings, data, console, world, pager, clock, RealPace(clock), shown, host, port
     ) as it:
         yield it
+
+
+def refuse_unknown(settings: Settings) -> None:
+    """RefusedError for what the configuration asks for and this version does not have: nothing is passed over."""
+    chats = sorted(set(settings.platforms) - {"console"})
+    drivers = sorted({str(target.get("driver")) for target in settings.targets.values()} - {"sandbox"})
+    if chats:
+        raise RefusedError(
+            f"This version speaks the built-in chat only; take {' and '.join(chats)} out of `platforms:`."
+        )
+    if drivers:
+        raise RefusedError(
+            f"This version has the sandbox's targets only; take the driver {' and '.join(drivers)} "
+            "out of `targets:`."
+        )
 
 
 @asynccontextmanager

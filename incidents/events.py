@@ -233,12 +233,6 @@ class AlertCleared(Event):
     all_clear: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentLinked(Event):
-    other: int
-    why: str = ""
-
-
 # -- what fell due: stream incident-N -------------------------------------------------------------
 
 

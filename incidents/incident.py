@@ -393,7 +393,6 @@ _RULES: Mapping[type[e.Event], Callable[[Incident, Any], Changes]] = {
     e.ActionItemAdded: _item,
     e.ActionItemDone: _item_changed,
     e.ActionItemChased: _item_changed,
-    e.IncidentLinked: lambda i, ev: {"linked": ev.other},
 }
 
 

@@ -88,10 +88,6 @@ def _merged_from(ev: e.MergedFrom, w: Wording) -> Sentence:
     return Sentence("merged", "life", told, ev.title)
 
 
-def _linked(ev: e.IncidentLinked, w: Wording) -> Sentence:
-    return Sentence("linked", "life", f"{w.name(ev.actor)} linked INC-{ev.other}", ev.why)
-
-
 def _item(ev: e.ActionItemAdded, w: Wording) -> Sentence:
     told = f"{w.name(ev.actor)} added action item {ev.item}"
     told += f" for {w.name(ev.owner)}" if ev.owner else ""
@@ -211,7 +207,6 @@ RULES: Mapping[type[e.Event], Callable[[Any, Wording], Sentence]] = {
         "merged", "life", f"{w.name(ev.actor)} merged this incident into INC-{ev.survivor}"
     ),
     e.MergedFrom: _merged_from,
-    e.IncidentLinked: _linked,
     e.Snoozed: lambda ev, w: Sentence(
         "snoozed", "clock", f"{w.name(ev.actor)} held the next reminder until {w.clock(ev.until, ev.at)}"
     ),

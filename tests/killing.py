@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -31,7 +32,9 @@ from bot.targets.sandbox_world import World
 
 SPEED = 40.0  # seconds of the bot's time in one of ours
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
-SHORTEST, LONGEST = 0.15, 0.45  # seconds that a child lives
+STARTING = 0.25  # so many of the children die while they start; the others while people act
+LONGEST = 0.25  # seconds that people act, at most
+PATIENCE = 30  # seconds that a start may take on a busy machine
 
 
 class SharedClock:
@@ -49,7 +52,7 @@ class SharedClock:
         await asyncio.sleep(max(0.0, seconds) / SPEED)
 
 
-async def child(data: Path, began: float, seed: int, *, last: bool) -> None:
+async def child(data: Path, began: float, seed: int, ready: int, *, last: bool) -> None:
     """Start the bot on the data and play people until killed; the last one acts no more and waits for calm."""
     settings = load(None, {})
     clock = SharedClock(began)
@@ -77,6 +80,7 @@ async def child(data: Path, began: float, seed: int, *, last: bool) -> None:
         if last:
             await calm(bot)
             return
+        os.write(ready, b"!")
         people = People(console, random.Random(seed), seed, data / "acts.jsonl")
         while True:
             await people.act()
@@ -165,23 +169,28 @@ def main() -> None:
     dice = random.Random(seed)
     began = time.time()
     for number in range(rounds):
+        told, ready = os.pipe()
         process = os.fork()
         if process == 0:
-            _live(data, began, seed * 100_000 + number, last=False)
-        time.sleep(dice.uniform(SHORTEST, LONGEST))
+            _live(data, began, seed * 100_000 + number, ready, last=False)
+        if dice.random() >= STARTING:
+            select.select([told], [], [], PATIENCE)
+        time.sleep(dice.uniform(0, LONGEST))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+        os.close(told)
+        os.close(ready)
     process = os.fork()
     if process == 0:
-        _live(data, began, seed, last=True)
+        _live(data, began, seed, -1, last=True)
     _, status = os.waitpid(process, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 
 
-def _live(data: Path, began: float, seed: int, *, last: bool) -> None:
+def _live(data: Path, began: float, seed: int, ready: int, *, last: bool) -> None:
     """A child's whole life; it never returns to the zygote's code."""
     try:
-        asyncio.run(child(data, began, seed, last=last))
+        asyncio.run(child(data, began, seed, ready, last=last))
     except BaseException:  # noqa: BLE001 - the edge
         import traceback
 

@@ -143,7 +143,7 @@ def plain(value: object) -> str:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError:  # nested too deeply, a number of more than 64 bits, or half a surrogate pair
         try:
-            return repr(value)
+            return json.dumps(value, ensure_ascii=False, sort_keys=True)
         except RecursionError:
             return f"a {type(value).__name__}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from bot.web.context import WebContext
@@ -11,7 +13,13 @@ def routes(context: WebContext) -> list[web.RouteDef]:
     """POST /alerts/SOURCE, with `Authorization: Bearer TOKEN`."""
 
     async def receive(request: web.Request) -> web.Response:
-        body = await read_up_to(request, context.settings.alert_limit)
+        try:
+            async with asyncio.timeout(context.settings.body_seconds):
+                body = await read_up_to(request, context.settings.alert_limit)
+        except web.RequestPayloadError:
+            return web.Response(status=400, text="This is not encoded as its header says; nothing was read.\n")
+        except TimeoutError:
+            return web.Response(status=408, text="This did not come to an end in time; send it again.\n")
         if body is None:
             limit = f"{context.settings.alert_limit:,} bytes"
             return web.Response(status=413, text=f"This is larger than {limit}; nothing was read.\n")

@@ -61,7 +61,7 @@ class Chat:
             web.get("/chat/commands", self.commands),
             web.get("/chat/messages", self.messages),
             web.get("/chat/events", self.events),
-            web.get("/chat/files/{number:[0-9]+}", self.file),
+            web.get("/chat/files/{number:[0-9]{1,18}}", self.file),
         ]
 
     # -- looking ----------------------------------------------------------------------------------
@@ -217,5 +217,6 @@ async def _fields(request: web.Request) -> Fields:
     """The fields of a form; files and repeated ones left out."""
     try:
         return {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
-    except (ValueError, LookupError, HttpProcessingError):  # half a body, no UTF-8, a strange charset
+    except (ValueError, LookupError, HttpProcessingError, web.RequestPayloadError):
+        # Half a body, no UTF-8, a strange charset, an encoding that is none.
         raise web.HTTPBadRequest(text="This form cannot be read.\n") from None

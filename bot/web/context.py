@@ -34,7 +34,7 @@ class WebSettings:
     names (without port) under which the pages are called; loopback names always work, `*` takes all.
     `password` asks for one (HTTP Basic, any user name); without it, and outside of a demo, board and
     incidents are shown to this machine only. `alert_token` is what the demo's own menu sends, and
-    `alert_limit` the largest alert body in bytes.
+    `alert_limit` the largest alert body in bytes; one that takes longer than `body_seconds` to come is refused.
     """
 
     templates: Path  # the folder templates/web
@@ -48,6 +48,7 @@ class WebSettings:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # argument's name → what it may be
     alert_token: str | None = None
     alert_limit: int = 1_000_000
+    body_seconds: float = 30
     speeds: tuple[float, ...] = (1, 60, 600)
 
 

@@ -146,7 +146,9 @@ export function compose(form) {
     list.scrollTop = 0;
     box.setAttribute("aria-expanded", "true");
     const { word } = standing(box);
-    const whole = offers.some((offer) => offer.text.trim() === word);
+    // What stands there whole already is sent by Enter, not completed: `/redis info` is two words of one name.
+    const typed = box.value.slice(0, box.selectionStart).trimEnd();
+    const whole = offers.some((offer) => (box.value.slice(0, offer.start) + offer.text).trimEnd() === typed);
     mark(offers.length && word && !whole && !offers[0].quiet ? 0 : -1);
   };
   const option = (offer, index) => {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,15 +19,12 @@ from bot.play_stage import Record
 from bot.stage import PlayStage, stage
 from commands.grammar import is_command
 from incidents import events as e
+from tests.bad_input.typed import INNARDS
 
 START = datetime(2026, 1, 3, 1, 30, tzinfo=UTC)
 STEP = timedelta(seconds=20)  # every few acts
 PEOPLE = ("alice", "bob", "grace", "heidi", "mallory")  # an approver, another, a reporter, a responder, nobody
 PLACES = ("ops", "team", "incident", "private", "direct", "other")
-INNARDS = re.compile(
-    r"Traceback|Something went wrong|Watchbell reference|\b[A-Z]\w*(?:Error|Exception)\b|<class |object at 0x"
-    r"|\bNoneType\b|\bNone\b"
-)
 
 
 @dataclass(repr=False)
@@ -44,8 +40,8 @@ class Rig:
     _acts: int = 0
     _checked: int = 0
 
-    def __repr__(self) -> str:
-        return "Rig()"
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text("a bot")  # what Hypothesis shows of it
 
     async def prepare(self) -> None:
         """Incidents, a request that waits, a thread, a channel of no account."""
@@ -117,6 +113,11 @@ class Rig:
         self._events += 1
         channel = self.place(place, person)
         return {"platform": "console", "event_id": f"raw-{self._events}", "channel": channel, "user": person}
+
+    def count(self) -> int:
+        """Another number each time."""
+        self._events += 1
+        return self._events
 
     async def pass_time(self) -> None:
         """A little, so that nobody asks too often; what falls due is not an answer to anything."""

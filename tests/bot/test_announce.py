@@ -147,7 +147,6 @@ def everything() -> list[tuple[Tale, list[Say]]]:
     keep(t, t.do(life.finish_item, by="bob", number=2))
     keep(t, t.record(*(cleared(t, name, all_clear=name == "B") for name in ("RedisDown", "A", "B"))))
     keep(t, t.record(alert(t, "A")))
-    keep(t, t.record(e.IncidentLinked(at=t.now, actor="bob", other=12, why="same cause")))
     keep(t, t.do(life.resolve, by="bob", text="repaired"))
     keep(t, t.do(life.reopen, by="bob", policy=t.policy, why="drops again"))
     keep(t, t.do(life.resolve, by="bob"))
