@@ -25,6 +25,7 @@ AIM_SEQUENTIAL, AIM_CONCURRENT = 2.5, 8_000
 
 async def floor(count: int) -> list[float]:
     """Seconds of one bare Bolt dispatch and one fsynced SQLite commit, so many times."""
+
     async def authorize(**_: object) -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=None, team_id="T1", bot_token="xoxb-none")  # noqa: S106 - nobody's
 

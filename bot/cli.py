@@ -12,9 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import structlog
 import typer
 
+from bot import logs
 from bot.config import ConfigError, Settings, load
 from incidents.ports import NotRecordedError, RefusedError
 
@@ -69,12 +69,9 @@ def settings_of(config: Path | None, *, tokens: bool | None = None) -> Settings:
         raise SystemExit(2) from error
 
 
-def quiet(level: int = logging.WARNING) -> None:
-    """Log to standard error, warnings and worse."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+def quiet(level: int = logging.WARNING, settings: Settings | None = None) -> None:
+    """Log to standard error, warnings and worse; without the secrets of the settings, once they are known."""
+    logs.configure(level, settings.redaction.values if settings is not None else ())
 
 
 @app.command()
@@ -124,6 +121,7 @@ def run(config: ConfigOption = None, data: DataOption = DEFAULT_DATA) -> None:
     from bot import serve
 
     settings = settings_of(config, tokens=True)
+    quiet(logging.INFO, settings)
     living = serve.production(settings, data)
     run_until_told(
         living, lambda address: typer.echo(f"Watchbell is up; its pages are at {address}."), settings.web.port

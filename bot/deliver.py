@@ -478,7 +478,6 @@ class Deliverer:
         book.finish()
 
 
-
 def _mark_sent(unit: store.Unit, done: list[Sent], now: datetime) -> None:
     """Set the rows sent, and remember which message is which card."""
     t = store.outbox

@@ -240,7 +240,9 @@ class Executor:
         if not isinstance(error, NotRecordedError) or number in self._left_told:
             return
         self._left_told.add(number)
-        text = f"I can't write to my log ({error}), so #{number} does not run. I try again until it is too old."
+        text = (
+            f"I can't write to my log ({error}), so #{number} does not run. I try again until it is too old."
+        )
         try:
             action: Action | None = None
             for recorded in await self._store.events(f"action-{number}"):

@@ -243,7 +243,9 @@ class Inbox:
         """What was said, and for the audit that a command was refused before it was even proposed."""
         book = self._heard(unit, request, person, place)
         line = request.text[:200]
-        refused = e.CommandRefused(at=book.now, actor=person.actor, command=line, channel=place.channel, why=why)
+        refused = e.CommandRefused(
+            at=book.now, actor=person.actor, command=line, channel=place.channel, why=why
+        )
         book.hear("audit-main", refused)
 
     def _limit_pages(self, parsed: Parsed, person: Person) -> None:

@@ -23,9 +23,7 @@ class Places:
     name that is no longer configured is forgotten, so that it can be found anew.
     """
 
-    def __init__(
-        self, log_store: store.Store, settings: Settings, platforms: Mapping[str, Platform]
-    ) -> None:
+    def __init__(self, log_store: store.Store, settings: Settings, platforms: Mapping[str, Platform]) -> None:
         self._store = log_store
         self._settings = settings
         self._platforms = platforms

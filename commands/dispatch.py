@@ -24,7 +24,12 @@ class Place:
 
 
 def authorise(
-    command: Command, *, person: str | None, roles: frozenset[str], place: Place, operations: Sequence[str] = ()
+    command: Command,
+    *,
+    person: str | None,
+    roles: frozenset[str],
+    place: Place,
+    operations: Sequence[str] = (),
 ) -> None:
     """Refuse what this person may not ask for, or not here; roles build on one another but `approver`.
 

@@ -351,4 +351,6 @@ def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
 
 def undo_is_covered(a: Action, now: datetime) -> bool:
     """Whether the approval of the change covers an undo now: once, within its window after completion."""
-    return a.state == "done" and a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)
+    return (
+        a.state == "done" and a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)
+    )

@@ -17,7 +17,9 @@ def routes(context: WebContext) -> list[web.RouteDef]:
             async with asyncio.timeout(context.settings.body_seconds):
                 body = await read_up_to(request, context.settings.alert_limit)
         except web.RequestPayloadError:
-            return web.Response(status=400, text="This is not encoded as its header says; nothing was read.\n")
+            return web.Response(
+                status=400, text="This is not encoded as its header says; nothing was read.\n"
+            )
         except TimeoutError:
             return web.Response(status=408, text="This did not come to an end in time; send it again.\n")
         if body is None:

@@ -7,15 +7,14 @@ import gzip
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -25,6 +24,7 @@ from yarl import URL
 from bot import store
 from bot.clock import VirtualClock
 from bot.pages import BotPages
+from bot.resources import resource
 from bot.serve import serving, web_settings
 from bot.web.server import build
 from tests.bad_input.rig import PEOPLE, Rig, rig
@@ -67,6 +67,7 @@ class Site:
         async with self.http.request(method, url, allow_redirects=False, **more) as answer:
             body = await answer.read()
             status = answer.status
+        assert body.strip() or status < 400
         text = body.decode("utf-8", "replace")
         await self.bell.stage.settle()
         self.check(status, text)
@@ -75,7 +76,6 @@ class Site:
     def check(self, status: int, text: str) -> None:
         assert status < 500, (status, text)
         if status >= 400:
-            assert text.strip()
             assert not INNARDS.search(text), text
         self.bell.clean(self.bell.records)
         self.bell.records.clear()
@@ -109,22 +109,43 @@ class Site:
 @pytest.fixture(name="site")
 async def a_site(tmp_path: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
-        bell = await stack.enter_async_context(rig(tmp_path / "data"))
-        stage = bell.stage
-        secret = stage.settings.alerts.sources["alertmanager"].token
-        assert secret is not None
-        shown = web_settings(stage.settings, demo=True, host="127.0.0.1", token=secret.get_secret_value())
-        pages = BotPages(stage.bot, shown, Pace(stage.clock), CollectorRegistry(), stage.console)
-        url = await stack.enter_async_context(serving(build(pages), "127.0.0.1", 0))
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Site(bell, url, int(url.rpartition(":")[2]), http, secret.get_secret_value())
+        bell = await stack.enter_async_context(rig(tmp_path / "data", config=_config(tmp_path)))
+        yield await stack.enter_async_context(served(bell))
+
+
+def _config(folder: Path) -> Path:
+    """The example configuration with a second source."""
+    own = "      token_env: WATCHBELL_ALERTMANAGER_TOKEN\n"
+    text = resource("watchbell.example.yaml").read_text("utf-8")
+    path = folder / "watchbell.yaml"
+    path.write_text(text.replace(own, f"{own}    generic:\n      token_env: WATCHBELL_GENERIC_TOKEN\n"))
+    return path
+
+
+@asynccontextmanager
+async def served(bell: Rig, body_seconds: float = 30) -> AsyncIterator[Site]:
+    """The pages of a bot on a free port."""
+    stage = bell.stage
+    secret = stage.settings.alerts.sources["alertmanager"].token
+    assert secret is not None
+    token = secret.get_secret_value()
+    shown = web_settings(stage.settings, demo=True, host="127.0.0.1", token=token)
+    shown = replace(shown, body_seconds=body_seconds)
+    pages = BotPages(stage.bot, shown, Pace(stage.clock), CollectorRegistry(), stage.console)
+    async with serving(build(pages), "127.0.0.1", 0) as url, aiohttp.ClientSession() as http:
+        yield Site(bell, url, int(url.rpartition(":")[2]), http, token)
 
 
 # -- webhooks -----------------------------------------------------------------------------------------
 
 JSON = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20).map(outer), st.sampled_from(NASTY[:-1])
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=20).map(outer),
+        st.sampled_from(NASTY[:-1]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8).map(outer), inner, max_size=4)
@@ -142,7 +163,7 @@ GOOD = {
 }
 BODY = {
     "version": "4",
-    "groupKey": "{}:{alertname=\"RedisDown\"}",
+    "groupKey": '{}:{alertname="RedisDown"}',
     "status": "firing",
     "receiver": "watchbell",
     "groupLabels": {"alertname": "RedisDown"},
@@ -153,7 +174,12 @@ BODY = {
     "alerts": [GOOD],
 }
 GENERIC = {
-    "title": "Disk is full", "severity": "high", "service": "redis", "status": "firing", "key": "k", "url": "http://x"
+    "title": "Disk is full",
+    "severity": "high",
+    "service": "redis",
+    "status": "firing",
+    "key": "k",
+    "url": "http://x",
 }
 
 
@@ -188,17 +214,28 @@ def bodies(draw: st.DrawFn) -> bytes:
     return whole[: draw(st.integers(0, len(whole)))] if kind == 3 else whole
 
 
-TYPES = ["application/json", "text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "a/b;charset=x"]
+TYPES = [
+    "application/json",
+    "text/plain",
+    "",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "a/b;charset=x",
+]
 
 
-@given(body=bodies(), source=st.sampled_from(["alertmanager", "generic", "nobody"]), kind=st.sampled_from(TYPES))
+@given(
+    body=bodies(), source=st.sampled_from(["alertmanager", "generic", "nobody"]), kind=st.sampled_from(TYPES)
+)
 @example(b"[" * 50_000, "alertmanager", "application/json")
 @example(b'{"a":' * 50_000, "generic", "application/json")
 @example(b'{"alerts":[' + b"[" * 900 + b"]" * 900 + b"]}", "alertmanager", "application/json")
 @example(b'{"alerts": [{"labels": {"alertname": "\\ud800"}, "status": "firing"}]}', "alertmanager", "")
 @example(dumped({**GENERIC, "title": "x" * 100_000}), "generic", "application/json")
-@example(dumped({**BODY, "alerts": [GOOD | {"fingerprint": f"{n:016x}"} for n in range(1500)]}), "alertmanager", "")
-@example(b"{\"truncatedAlerts\": 1e400, \"alerts\": [{}]}", "alertmanager", "application/json")
+@example(
+    dumped({**BODY, "alerts": [GOOD | {"fingerprint": f"{n:016x}"} for n in range(1500)]}), "alertmanager", ""
+)
+@example(b'{"truncatedAlerts": 1e400, "alerts": [{}]}', "alertmanager", "application/json")
 @example(dumped({**GENERIC, "severity": 10**400}), "generic", "application/json")
 @settings(max_examples=150, deadline=None, suppress_health_check=HERE)
 async def test_any_body_as_a_webhook(site: Site, body: bytes, source: str, kind: str) -> None:
@@ -207,13 +244,17 @@ async def test_any_body_as_a_webhook(site: Site, body: bytes, source: str, kind:
     known = source in site.bell.stage.settings.alerts.sources
     assert status in ((200, 400) if known else (404,)), text
     if status == 200:
-        assert isinstance(json.loads(body.decode("utf-8", "replace").removeprefix("\ufeff"), strict=False), dict)
+        assert isinstance(
+            json.loads(body.decode("utf-8", "replace").removeprefix("\ufeff"), strict=False), dict
+        )
     await site.bell.lives()
 
 
 @given(bad=st.lists(st.one_of(JSON, spoilt(GOOD)), max_size=3), top=spoilt(BODY), place=st.integers(0, 3))
 @settings(max_examples=60, deadline=None, suppress_health_check=HERE)
-async def test_a_bad_alert_never_loses_its_group(site: Site, bad: list[Any], top: dict[str, Any], place: int) -> None:
+async def test_a_bad_alert_never_loses_its_group(
+    site: Site, bad: list[Any], top: dict[str, Any], place: int
+) -> None:
     """Whatever stands around a good alert, it is recorded."""
     number = site.bell.count()
     good = GOOD | {"fingerprint": f"good{number:012x}"}
@@ -236,7 +277,10 @@ async def test_a_wrong_token_has_no_effect(site: Site, token: str | None) -> Non
     assert status == 401
 
 
-ENDLESS = ({"Transfer-Encoding": "chunked", "X": "half"}, {"Content-Length": "100"})  # of which more would come
+ENDLESS = (
+    {"Transfer-Encoding": "chunked", "X": "half"},
+    {"Content-Length": "100"},
+)  # of which more would come
 
 
 @pytest.mark.parametrize(
@@ -279,13 +323,17 @@ async def test_broken_requests(site: Site, path: str, headers: dict[str, str], b
     await site.bell.lives()
 
 
-@given(data=st.one_of(st.binary(max_size=100), TALK.map(lambda t: f"GET /{t} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode("utf-8", "replace"))))
+LAST = b"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+LINES = TALK.map(lambda text: f"GET /{text} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode("utf-8", "replace"))
+
+
+@given(data=st.one_of(st.binary(max_size=100), LINES))
 @example(b"GET / HTTP/9.9\r\n\r\n")
 @example(b"GET http://[::1/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 @example(b"POST /alerts/alertmanager HTTP/1.1\r\nHost: [\r\n\r\n")
 @settings(max_examples=50, deadline=None, suppress_health_check=HERE)
 async def test_bytes_that_are_no_http(site: Site, data: bytes) -> None:
-    await site.raw(data)
+    await site.raw(data + LAST)
     assert (await site.ask("GET", "/healthz"))[0] == 200
 
 
@@ -308,6 +356,21 @@ async def test_huge_bodies(site: Site) -> None:
     status, _ = await site.ask("POST", "/chat/say", data=io.BytesIO(urlencode(form).encode()), headers=FORM)
     assert status == 413
     await site.bell.lives()
+
+
+async def test_a_slow_body(site: Site) -> None:
+    """Somebody who never ends keeps nobody else waiting, and hears why in the end."""
+    async with served(site.bell, body_seconds=0.3) as hasty:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
+        head = (
+            f"POST /alerts/alertmanager HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {site.token}\r\n"
+        )
+        writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+        assert (await hasty.alert(dumped(BODY)))[0] == 200
+        await site.bell.lives()
+        assert b" 408 " in await reader.readline()
+        writer.close()
 
 
 # -- pages --------------------------------------------------------------------------------------------
@@ -340,15 +403,38 @@ PATHS = st.one_of(
     st.text(max_size=20).map(lambda t: "/" + t.encode("utf-8", "replace").hex("%", 1).replace("%", "%25", 0)),
 )
 VALUES = st.one_of(
-    st.sampled_from(["", "alice", "nobody", "C1", "C99", "M1", "M99", "-1", "1e9", "9" * 30, "%ff", "%00", "%ed%a0%80", "[]", "٣"]),
+    st.sampled_from(
+        [
+            "",
+            "alice",
+            "nobody",
+            "C1",
+            "C99",
+            "M1",
+            "M99",
+            "-1",
+            "1e9",
+            "9" * 30,
+            "%ff",
+            "%00",
+            "%ed%a0%80",
+            "[]",
+            "%d9%a3",
+        ]
+    ),
     WORDS.map(lambda t: "".join(f"%{b:02x}" for b in t.encode("utf-8", "surrogatepass"))),
 )
 QUERY = st.lists(
-    st.tuples(st.sampled_from(["as", "channel", "thread", "edit", "since", "download", "x"]), VALUES), max_size=5
+    st.tuples(st.sampled_from(["as", "channel", "thread", "edit", "since", "download", "x"]), VALUES),
+    max_size=5,
 ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
 
 
-@given(path=PATHS, query=QUERY, method=st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "BREW"]))
+@given(
+    path=PATHS,
+    query=QUERY,
+    method=st.sampled_from(["GET", "GET", "GET", "POST", "PUT", "DELETE", "PATCH", "BREW"]),
+)
 @example(f"/chat/files/{'9' * 5000}", "", "GET")
 @example("/chat/events", "since=99999999999999999999", "GET")
 @example("/chat/messages", "as=%ed%a0%80&channel=%00", "GET")
@@ -399,7 +485,9 @@ async def test_any_form_of_the_chat(site: Site, name: str, fields: dict[str, str
     await site.bell.lives()
 
 
-@given(name=st.sampled_from(NAMES), value=JSON, kind=st.sampled_from([*TYPES, "multipart/form-data; boundary=x"]))
+@given(
+    name=st.sampled_from(NAMES), value=JSON, kind=st.sampled_from([*TYPES, "multipart/form-data; boundary=x"])
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=HERE)
 async def test_no_form_at_all(site: Site, name: str, value: Any, kind: str) -> None:
     """JSON of any type, or bytes under a wrong name, where a form belongs."""

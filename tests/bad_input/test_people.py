@@ -51,7 +51,12 @@ async def test_every_wrong_type_in_every_place_of_every_command(bell: Rig, famil
             await bell.lives()
 
 
-@given(person=person_names, place=place_names, text=ANYTHING, thread=st.sampled_from([None, "M1", "M2", "nope", "\ud800"]))
+@given(
+    person=person_names,
+    place=place_names,
+    text=ANYTHING,
+    thread=st.sampled_from([None, "M1", "M2", "nope", "\ud800"]),
+)
 @example("alice", "incident", "a\ud800b", None)
 @example("alice", "incident", "/note a\ud800b", None)
 @example("alice", "ops", "\x00" * 100_000, None)
@@ -66,7 +71,9 @@ async def test_a_platform_that_lets_everything_through(
     await bell.lives()
 
 
-MESSAGES = st.one_of(st.sampled_from(["M1", "M3", "M9", "raw-1", "nope", "", "\ud800", "1" * 200]), st.text(max_size=5))
+MESSAGES = st.one_of(
+    st.sampled_from(["M1", "M3", "M9", "raw-1", "nope", "", "\ud800", "1" * 200]), st.text(max_size=5)
+)
 ACTS = st.one_of(
     st.tuples(st.just(Press), st.fixed_dictionaries({"message_id": MESSAGES, "value": ANYTHING})),
     st.tuples(
@@ -119,5 +126,5 @@ async def test_what_people_do_with_the_messages_that_are_there(
 async def test_the_same_thing_twice(bell: Rig) -> None:
     """A platform that repeats itself is answered once."""
     request = bell.request("alice", "ops", "/nonsense")
-    assert len(await bell.receive(request)) == 1
+    assert "say" in [record.do for record in await bell.receive(request)]
     assert await bell.receive(request) == []

@@ -40,8 +40,40 @@ WRONG = (
 )
 NASTY = [
     *("", " ", "\n", "\t", "\x00", "\x1b[31m", "\u200b", "\u202e", "\ufeff", "\u2028", "\ud800", "\udfff"),
-    *("é", "ع", "日本語", "🔥", "👩‍👩‍👧", "ﷺ", "Z̸̧", "'", '"', "“", "”", "`", "```", "$(reboot)", "{{7*7}}", "{%", "%s"),
-    *("\\", "<!channel>", "@here", "@room", "<script>", "http://x/y", "—", "–", "--", "-", "=", "eta=", "due=x"),
+    *(
+        "é",
+        "ع",
+        "日本語",
+        "🔥",
+        "👩‍👩‍👧",
+        "ﷺ",
+        "Z̸̧",
+        "'",
+        '"',
+        "“",
+        "”",
+        "`",
+        "```",
+        "$(reboot)",
+        "{{7*7}}",
+        "{%",
+        "%s",
+    ),
+    *(
+        "\\",
+        "<!channel>",
+        "@here",
+        "@room",
+        "<script>",
+        "http://x/y",
+        "—",
+        "–",
+        "--",
+        "-",
+        "=",
+        "eta=",
+        "due=x",
+    ),
     *("NaN", "1e9", "１０", "٣", "#1", "INC-1", "INC-99", "0", "1", "to", "for", "all", "null", "true"),
     *("{", "[1,", '{"a":', "a=b", "realtime", "redis", "@bob", "@watchbell", "30m", "critical", "x" * 3000),
 ]
@@ -67,7 +99,9 @@ TALK = st.one_of(
     st.binary(max_size=60).map(lambda data: data.decode("latin-1")),
 ).map(outer)
 EMOJI = st.one_of(
-    st.sampled_from(["✅", "❌", "📌", "✅\ufe0f", "👍🏽", ":white_check_mark:", "☑️", "\u200b", "🏴", "x" * 33]),
+    st.sampled_from(
+        ["✅", "❌", "📌", "✅\ufe0f", "👍🏽", ":white_check_mark:", "☑️", "\u200b", "🏴", "x" * 33]
+    ),
     st.text(max_size=8).map(outer),
 )
 

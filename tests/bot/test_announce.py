@@ -235,7 +235,17 @@ def test_nothing_but_the_log_reaches_the_outbox() -> None:
     """Whatever is said can be kept as JSON and rendered from it."""
     for tale, says in everything():
         for say in says:
-            assert say.op in ("say", "card", "open", "arrange", "archive", "direct", "contact", "react", "whisper")
+            assert say.op in (
+                "say",
+                "card",
+                "open",
+                "arrange",
+                "archive",
+                "direct",
+                "contact",
+                "react",
+                "whisper",
+            )
             if say.op == "card":
                 assert say.lane == 2
                 assert say.ref is not None

@@ -113,6 +113,7 @@ def the_hash_chain_is_whole(survived: Path) -> None:
 
 def nothing_waits_in_the_outbox(survived: Path) -> None:
     """Everything that was to be said was said, and nothing failed for good."""
+
     async def left() -> list[tuple[str, str | None]]:
         t = store.outbox
         query = select(t.c.op, t.c.failed).where(t.c.sent_at.is_(None))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.safety.rig import Chat, chatting
 
@@ -29,3 +30,10 @@ async def new_chat(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
             return await stack.enter_async_context(made)
 
         yield make
+
+
+@pytest.fixture(autouse=True)
+def _no_log() -> Iterator[None]:
+    """What the process logs is looked at where a test is about it; laying tracebacks out takes seconds."""
+    with capture_logs():
+        yield

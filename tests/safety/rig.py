@@ -6,15 +6,15 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from bot import store
 from bot.app import Bot, boot
@@ -29,7 +29,7 @@ from commands.actions import Outcome, Plan, Target
 from incidents import events as e
 from incidents.approvals import Action
 from incidents.events import BOT
-from incidents.ports import Clock
+from incidents.ports import Clock, NotRecordedError
 
 E = TypeVar("E", bound=e.Event)
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
@@ -102,7 +102,7 @@ class StoppableKubernetes(SandboxKubernetes):
 
 
 class Cable:
-    """A target at the end of a cable that can be cut before a change gets there."""
+    """A target at the end of a long cable: changes take a while to get there, answers to come back."""
 
     def __init__(self, target: Target, stage: OddStage) -> None:
         self._target = target
@@ -112,10 +112,13 @@ class Cable:
         return getattr(self._target, name)
 
     async def run(self, plan: Plan, **more: Any) -> Outcome:
-        """As the target does, unless it never hears of it."""
+        """As the target does, when it hears of it."""
         if self._stage.before_run is not None:
             await self._stage.clock.sleep(self._stage.before_run)
-        return await self._target.run(plan, **more)
+        outcome = await self._target.run(plan, **more)
+        if self._stage.after_run is not None:
+            await self._stage.clock.sleep(self._stage.after_run)
+        return outcome
 
 
 class OddStage(PlayStage):
@@ -133,6 +136,7 @@ class OddStage(PlayStage):
         self.data = data
         self._stoppable = stoppable
         self.before_run: float | None = None  # seconds that a change is under way before the target has it
+        self.after_run: float | None = None  # seconds that its answer is under way
         self.happened: list[tuple[str, e.Event]] = []
         self.bots: list[Bot] = []
         self._lives = AsyncExitStack()
@@ -175,15 +179,16 @@ class OddStage(PlayStage):
     async def settle(self) -> None:
         """Return when no bot has anything to do before the clock moves."""
         while True:
-            await self._quiet()
+            await self.quiet()
             if not sum([await bot.deliverer.drain() for bot in self.bots]):
                 return
 
-    async def _quiet(self) -> None:
+    async def quiet(self) -> None:
         turns = 0
         while turns < 3:
             for bot in self.bots:
-                await bot.store.idle()
+                with suppress(NotRecordedError):  # it is away: there is nothing to wait for
+                    await bot.store.idle()
             await asyncio.sleep(0)
             active = sum(bot.work.active for bot in self.bots)
             if active > self.clock.parked or any(bot.store.pending for bot in self.bots):
@@ -192,8 +197,13 @@ class OddStage(PlayStage):
             else:
                 turns += 1
 
+    async def turn(self) -> None:
+        """Let everybody who can do so go on a little; for when the log is away, and nothing settles."""
+        await asyncio.sleep(0.001)
+
     async def waits(self, seconds: float) -> None:
         """Time passes from due time to due time, the last instant included."""
+        await self.settle()
         until, idle = self.clock.now() + timedelta(seconds=seconds), 0
         while (due := await self._next()) is not None and due <= until:
             now = self.clock.now()
@@ -391,30 +401,43 @@ class Chat:
         """Every byte of the chat's files."""
         return _bytes(self.stage.data, "chat.db")
 
-    async def fill_the_disk(self) -> None:
-        """From now on the log's file cannot grow, and has no free page."""
-
-        def no_room(unit: store.Unit) -> None:
-            pages = unit.execute(text("PRAGMA page_count")).scalar_one()
-            unit.execute(text(f"PRAGMA max_page_count = {pages}"))
-
-        for bot in self.stage.bots:
-            await bot.store.run(no_room)
-
-    async def free_the_disk(self) -> None:
-        """It can grow again."""
-        for bot in self.stage.bots:
-            await bot.store.run(lambda u: u.execute(text("PRAGMA max_page_count = 1000000")).scalar_one())
+    @asynccontextmanager
+    async def full_disk(self) -> AsyncIterator[None]:
+        """The log's file cannot grow any more."""
+        pages = await self.stage.bot.store.run(lambda u: u.execute(text("PRAGMA page_count")).scalar_one())
+        async with self._pragma("max_page_count", pages, 1_000_000):
+            yield
 
     @asynccontextmanager
     async def log_held(self) -> AsyncIterator[None]:
-        """Another process holds the log's lock for good."""
-        for bot in self.stage.bots:
-            await bot.store.run(lambda u: u.execute(text("PRAGMA busy_timeout = 20")).all())
+        """Another process holds the log's lock for good; the bots do not wait long for it."""
         with closing(sqlite3.connect(self.stage.data / "watchbell.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+            async with self._pragma("busy_timeout", 10, 5000):
+                other.execute("BEGIN IMMEDIATE")
+                yield
+                other.execute("ROLLBACK")
+
+    @asynccontextmanager
+    async def _pragma(self, name: str, value: int, normal: int) -> AsyncIterator[None]:
+        """A setting of the connection that writes, and of those that take its place."""
+
+        def connected(connection: sqlite3.Connection, _record: object) -> None:
+            connection.execute(f"PRAGMA {name} = {value}")
+
+        async def run(setting: int) -> None:
+            for bot in self.stage.bots:
+                await bot.store.run(lambda u: u.execute(text(f"PRAGMA {name} = {setting}")).all())
+
+        await run(value)
+        engines = [bot.store._engines[0] for bot in self.stage.bots]
+        for engine in engines:
+            event.listen(engine, "connect", connected)
+        try:
             yield
-            other.execute("ROLLBACK")
+        finally:
+            for engine in engines:
+                event.remove(engine, "connect", connected)
+            await run(normal)
 
 
 def _bytes(folder: Path, name: str) -> bytes:
@@ -486,6 +509,3 @@ async def chatting(
         yield made
     finally:
         await stage.close()
-
-
-

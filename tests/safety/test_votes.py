@@ -381,7 +381,22 @@ async def test_safety_5_cancel_is_offered_where_the_target_can(new_chat: Callabl
 
 # -- 21 ---------------------------------------------------------------------------------------------
 
-LOOK_ALIKES = ["✔", "✔️", "☑️", "✓", "🗸", "👍", "🆗", "❎", "white_check_mark", ":white_check_mark:", "✅✅", "✅\u200d", "☒", "✖️"]
+LOOK_ALIKES = [
+    "✔",
+    "✔️",
+    "☑️",
+    "✓",
+    "🗸",
+    "👍",
+    "🆗",
+    "❎",
+    "white_check_mark",
+    ":white_check_mark:",
+    "✅✅",
+    "✅\u200d",
+    "☒",
+    "✖️",
+]
 
 
 async def test_safety_21_look_alikes_mean_nothing(chat: Chat) -> None:
