@@ -224,7 +224,8 @@ class Say:
     - arrange: data: topic, invite (people), archive (False brings a channel back);
     - archive: archive the channel, once everything else has been said and edited there;
     - direct, contact: a page of one person; data also has incident, key, rung, person, for when it fails;
-    - react: the bot's reaction; data: message_id, emoji.
+    - react: the bot's reaction; data: message_id, emoji;
+    - amend: what was posted with the key `ref` is edited to what its row says now (after a scrub).
 
     `lane` 0 is pages and what they need, 1 messages, 2 cosmetics; `card` is the kind of card and `ref` what it
     is of ("incident:42", "action:7"), so that edits, reactions and presses find it.

@@ -32,7 +32,8 @@ BATCH = 500
 LEASE = timedelta(seconds=60)
 SLOWEST = 60.0  # seconds between two tries, at most
 CONTACT_TRIES, OPEN_TRIES, TRIES = 4, 3, 60
-AFTERWARDS = frozenset({"card", "archive"})  # ops that go when all that is new has been said
+AFTERWARDS = frozenset({"card", "archive", "amend"})  # ops that go when all that is new has been said
+ERASED = "This answer was erased with the message that asked for it."
 FROZEN = frozenset({"incident", "approval"})  # cards made from the state when they are delivered
 
 Progress = tuple[int, int, str]
@@ -129,7 +130,7 @@ class Deliverer:
                 await asyncio.gather(*(self._in_order(group) for group in plain if group))
                 await self._mark()
                 await self._edits([row for row in rows if row.op == "card"])
-                await self._in_order([row for row in rows if row.op == "archive"])
+                await self._in_order([row for row in rows if row.op in ("archive", "amend")])
                 await self._mark()
                 delivered += len(rows)
             for ref in list(self._stale):
@@ -199,6 +200,10 @@ class Deliverer:
             for spot in spots:
                 await self._arrange(spot, data if row.op == "arrange" else {"archive": True})
             return []
+        if row.op == "amend":
+            for spot in spots:
+                await self._amend(str(row.card), spot)
+            return []
         if row.op == "react":
             for spot in spots:
                 await self._platforms[spot.platform].react(spot.channel, data["message_id"], data["emoji"])
@@ -223,6 +228,22 @@ class Deliverer:
         if data.get("pin"):
             await platform.arrange(spot.channel, pin=message_id)
         return message_id
+
+    async def _amend(self, key: str, spot: Spot) -> None:
+        """Change what was said once to what its row says now; an answer, which has no row, goes."""
+        platform = self._platforms[spot.platform]
+        message_id = await platform.find(spot.channel, key)
+        if message_id is None:
+            return
+        ident = key.removeprefix("wb-")
+        payload = {"template": "sentence", "data": {"text": ERASED}, "buttons": [], "card": None}
+        if ident.isdigit():
+            query = select(store.outbox.c.payload).where(store.outbox.c.id == int(ident))
+            row = await self._store.read(lambda connection: connection.execute(query).first())
+            payload = orjson.loads(row.payload) if row is not None else payload
+        buttons = tuple(Button(*b) for b in payload["buttons"])
+        content = self.content(payload["template"], payload["data"], platform, buttons, payload["card"])
+        await platform.edit(spot.channel, message_id, content)
 
     def content(
         self,
@@ -262,9 +283,8 @@ class Deliverer:
             return  # a thread of the operations channel has no topic and is never archived
         platform = self._platforms[spot.platform]
         users = tuple(user for person in data.get("invite", ()) if (user := self._user(person, platform)))
-        await platform.arrange(
-            spot.channel, topic=data.get("topic"), invite=users, archive=data.get("archive")
-        )
+        topic = platform.marks.escape(data["topic"]) if data.get("topic") is not None else None
+        await platform.arrange(spot.channel, topic=topic, invite=users, archive=data.get("archive"))
 
     def _user(self, person: str, platform: Platform) -> str | None:
         settings = self._desk.settings.people.get(person)

@@ -485,7 +485,7 @@ class Inbox:
         answer = self._desk.redactor.redact_data(answer)
         text, upload = self._renderer.answer(answer, platform.marks)
         content = Content(text, text)
-        key = f"wb-answer-{request.event_id}"
+        key = f"wb-answer-{request.message_id or request.event_id}"
         if answer.private:
             await platform.whisper(request.channel, request.user, content, thread=request.thread)
         elif upload is not None:
@@ -497,7 +497,7 @@ class Inbox:
         platform = self._platforms[request.platform]
         content = self._deliverer.content("sentence", {"text": file.text}, platform)
         upload = Upload(file.name, file.data, file.mime)
-        key = f"wb-answer-{request.event_id}"
+        key = f"wb-answer-{request.message_id or request.event_id}"
         await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
 
     # -- reactions, edits, deletions --------------------------------------------------------------

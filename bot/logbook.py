@@ -17,7 +17,7 @@ from bot.chat import Button, Say
 from bot.config import Settings
 from bot.facts import Contacted
 from bot.redact import Redactor
-from bot.scrub import scrub
+from bot.scrub import Erased, scrub
 from commands.incident.runbook import Page, matching, section
 from incidents import approvals, due, oncall
 from incidents import events as e
@@ -173,7 +173,17 @@ class Logbook:
     def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
         """Erase what a message said; the positions that were erased. The caller records MessageScrubbed."""
         number = self._number_at(channel, message_id)
-        return scrub(self.unit, number, message_id) if number is not None else ()
+        erased = scrub(self.unit, number, message_id) if number is not None else Erased()
+        if erased.positions:
+            where = f"incident:{number}"
+            for row in erased.sent:  # what the bot has said of it is changed where it stands
+                self.say(Say(row.channel, op="amend", ref=f"wb-{row.id}", lane=2))
+            if erased.command:
+                self.say(Say(where, op="amend", ref=f"wb-answer-{message_id}", lane=2))
+            actions = [a.number for a in self.actions(number, channel)]
+            for ref in (where, *(f"action:{action}" for action in actions)):
+                self.say(Say(where, op="card", ref=ref, lane=2))
+        return erased.positions
 
     def find_messages(self, channel: str, words: str) -> list[str]:
         """Ids of the people's messages in an incident's channel that hold `words`, the newest first."""

@@ -197,7 +197,8 @@ def with_demo_token(settings: Settings) -> tuple[Settings, str]:
     }
     known = sources["alertmanager"].token if "alertmanager" in sources else None
     alerts = replace(settings.alerts, sources=sources)
-    return replace(settings, alerts=alerts), known.get_secret_value() if known else token
+    redaction = replace(settings.redaction, values=(*settings.redaction.values, token))
+    return replace(settings, alerts=alerts, redaction=redaction), known.get_secret_value() if known else token
 
 
 @asynccontextmanager

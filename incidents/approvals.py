@@ -261,7 +261,7 @@ def withdraw(a: Action, *, by: str, means: str, now: datetime) -> list[e.Event]:
 
 
 def cancel(a: Action, *, by: str, now: datetime, leads: bool) -> list[e.Event]:
-    """Withdraw a request, or ask what runs to stop; the requester, an approver or the lead may."""
+    """Withdraw a request, or ask what runs to stop; the requester, an approver or the team lead may."""
     if a.state in FINAL:
         raise RefusedError(_too_late(a))
     if by != a.requester and not leads:

@@ -124,7 +124,7 @@ def common(line: str) -> dict[str, object]:
     ],
 )
 def test_every_form_is_read(line: str, kind: type[ps.Step], values: dict[str, object]) -> None:
-    """Each line of the table in PLAY.md becomes exactly its step."""
+    """Each line of the table in docs/rehearsals.md becomes exactly its step."""
     assert one(line) == kind(**common(line), **values)
 
 
@@ -568,7 +568,7 @@ async def test_a_button_that_is_not_there_names_those_that_are(tmp_path: Path) -
 
 
 async def test_records_have_every_key(tmp_path: Path) -> None:
-    """One object a line, with the keys of PLAY.md in their order, and nothing else on standard output."""
+    """One object a line, with the keys of docs/rehearsals.md in their order, and nothing else on standard output."""
     played = await run(tmp_path, "\n\nalice in #ops: !card\nexpect goodbye\n")
     assert played.out.count("\n") == 1
     assert list(played.records[0]) == [

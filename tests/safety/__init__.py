@@ -1,1 +1,1 @@
-"""SAFETY.md of the design, case by case, played against the whole bot through chat."""
+"""The numbered cases of approval and execution, one by one, played against the whole bot through chat."""

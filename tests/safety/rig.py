@@ -115,6 +115,8 @@ class Cable:
         """As the target does, when it hears of it."""
         if self._stage.before_run is not None:
             await self._stage.clock.sleep(self._stage.before_run)
+        if self._stage.fails is not None:
+            raise ConnectionError(self._stage.fails)
         outcome = await self._target.run(plan, **more)
         if self._stage.after_run is not None:
             await self._stage.clock.sleep(self._stage.after_run)
@@ -136,6 +138,7 @@ class OddStage(PlayStage):
         self.data = data
         self._stoppable = stoppable
         self.before_run: float | None = None  # seconds that a change is under way before the target has it
+        self.fails: str | None = None  # what a target that breaks says
         self.after_run: float | None = None  # seconds that its answer is under way
         self.happened: list[tuple[str, e.Event]] = []
         self.bots: list[Bot] = []
@@ -368,7 +371,8 @@ class Chat:
     @property
     def ran(self) -> dict[int, int]:
         """Which requests the targets accepted, and how often each."""
-        return {int(key.removeprefix("wb-")): count for key, count in self.stage.world.changes.items()}
+        changes = self.stage.world.changes
+        return {int(key.removeprefix("wb-")): n for key, n in changes.items() if key.startswith("wb-")}
 
     async def action(self, number: int = 1) -> Action:
         """A request as the log has it."""

@@ -93,7 +93,7 @@ def test_restarts_are_inserted_and_lines_mapped_back() -> None:
 
 
 def _promises(played: Played) -> None:
-    """What PLAY.md says of the records of every rehearsal."""
+    """What docs/rehearsals.md says of the records of every rehearsal."""
     records = played.records
     assert [r["at"] for r in records] == sorted(r["at"] for r in records)
     assert [r["line"] for r in records] == sorted(r["line"] for r in records)
