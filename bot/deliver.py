@@ -236,7 +236,12 @@ class Deliverer:
         if message_id is None:
             return
         ident = key.removeprefix("wb-")
-        payload = {"template": "sentence", "data": {"text": ERASED}, "buttons": [], "card": None}
+        payload: dict[str, Any] = {
+            "template": "sentence",
+            "data": {"text": ERASED},
+            "buttons": [],
+            "card": None,
+        }
         if ident.isdigit():
             query = select(store.outbox.c.payload).where(store.outbox.c.id == int(ident))
             row = await self._store.read(lambda connection: connection.execute(query).first())

@@ -84,6 +84,8 @@ class Console(ConsolePeople):
             return
         message.edited_at = self._clock.now()
         self._say("edit", message, new=False)
+        if message.card is None:  # no card that is edited all the time: something was taken out
+            self.store.erase_traces()
 
     async def react(self, channel: str, message_id: str, emoji: str) -> None:
         """Add a reaction of the bot's; adding it twice is no error."""

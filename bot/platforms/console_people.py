@@ -108,7 +108,12 @@ class ConsolePeople:
             return
         message.text = message.plain = text
         message.edited_at = self._clock.now()
-        await self._do(Edit(**self._common(user, message.channel), message_id=message.id, text=text), message)
+        try:
+            await self._do(
+                Edit(**self._common(user, message.channel), message_id=message.id, text=text), message
+            )
+        finally:
+            self.store.erase_traces()
 
     async def deletes(self, user: str, message_id: str) -> None:
         """Delete a message of one's own; its place stays visible."""
@@ -116,7 +121,10 @@ class ConsolePeople:
         message.deleted = True
         message.text = message.plain = ""
         message.reactions.clear()
-        await self._do(Deletion(**self._common(user, message.channel), message_id=message.id), message)
+        try:
+            await self._do(Deletion(**self._common(user, message.channel), message_id=message.id), message)
+        finally:
+            self.store.erase_traces()
 
     # -- channels and accounts --------------------------------------------------------------------
 

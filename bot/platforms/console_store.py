@@ -130,6 +130,7 @@ class ConsoleStore:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA busy_timeout=5000")
+        self._db.execute("PRAGMA secure_delete=ON")  # what is deleted leaves the file
         self._db.executescript(_SCHEMA)
         self._open = False
         self._load()
@@ -195,6 +196,10 @@ class ConsoleStore:
                 self._changes.append((thing.rev, kind, thing.id))
         if len(self._changes) > 2 * KEEP_CHANGES:
             del self._changes[:-KEEP_CHANGES]
+
+    def erase_traces(self) -> None:
+        """Empty the journal, where words that were just deleted or changed still stand."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def note(self, name: str, value: Any) -> None:
         """Keep a small value under a name; None forgets it."""
