@@ -113,9 +113,9 @@ class People:
         """One thing."""
         self._count += 1
         name = f"{self._seed}-{self._count}"
-        channels = [
-            c for c in self._console.store.channels.values() if c.name.startswith("inc-") and not c.archived
-        ]
+        # People come once they are asked in: a channel has its topic from then on, and is the incident's.
+        every = self._console.store.channels.values()
+        channels = [c for c in every if c.name.startswith("inc-") and c.topic and not c.archived]
         choice = self.random.random()
         try:
             if not channels or (choice < 0.03 and len(channels) < 6):

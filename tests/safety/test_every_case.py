@@ -18,7 +18,7 @@ _IN_NAME = re.compile(r"^test_safety_(\d+)_")
 _IN_DOCSTRING = re.compile(r"\bSAFETY (\d+(?:, \d+)*)")
 
 
-def tests() -> Iterator[tuple[str, set[int]]]:
+def every_test() -> Iterator[tuple[str, set[int]]]:
     """Each test of the tree, and the cases that its name or its docstring names."""
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -29,7 +29,7 @@ def tests() -> Iterator[tuple[str, set[int]]]:
                 yield f"{path.relative_to(TESTS)}::{node.name}", found
 
 
-CASES = list(tests())
+CASES = list(every_test())
 
 
 @pytest.mark.parametrize("number", HELD)
