@@ -16,7 +16,7 @@ WORDS = frozenset(["text", "why", "reason", "title", "detail", "summary", "skipp
 SHORTEST = 4  # characters; shorter pieces stand in too many places to be the message's
 TELLING = 8  # characters; a text of so many that is found within another one is no coincidence
 LONG_WORD = 6  # characters; such a word of a command is sought in what was recorded together with it
-TOGETHER = 10  # positions; what a command makes is recorded right after its message
+TOGETHER = 10  # positions, at most; what a command makes is recorded right after its message
 
 
 @dataclass(slots=True)
@@ -43,6 +43,8 @@ def scrub(unit: store.Unit, number: int, message_id: str) -> Erased:
             said.texts.append(body["text"])
     if not said.texts:
         return Erased()
+    others = (row.position for row, _ in rows if row.kind == "MessagePosted" and row.position > said.begins)
+    said.ends = min([said.begins + TOGETHER, *(position - 1 for position in others)])
     command = said.texts[0][:1] in ("/", "!", "@")
     found: dict[int, dict[str, Any]] = {}
     more = True
@@ -63,12 +65,13 @@ class _Said:
     """What the message said, and what was made of that."""
 
     texts: list[str] = field(default_factory=list)
-    begins: int = 0
+    begins: int = 0  # position of the message; up to `ends` stands what was recorded together with it
+    ends: int = 0
 
     def clean(self, row: Row[Any], body: dict[str, Any], message_id: str) -> dict[str, Any]:
         """The event's body without it; what was made of it is remembered."""
         mine = body.get("message_id") == message_id
-        beside = self.begins < row.position <= self.begins + TOGETHER
+        beside = self.begins < row.position <= self.ends
         clean = dict(body)
         for key in WORDS & body.keys():
             value = body[key]
