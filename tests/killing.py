@@ -34,11 +34,12 @@ SPEED = 40.0  # seconds of the bot's time in one of ours
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
 STARTING = 0.25  # so many of the children die while they start; the others while people act
 LONGEST = 0.25  # seconds that people act, at most
+AWAY = 25.0  # seconds of the bot's time between a kill and the next start: reminders come due on any machine
 PATIENCE = 30  # seconds that a start may take on a busy machine
 
 
 class SharedClock:
-    """One time for all children: it goes on while nobody lives."""
+    """One time for all children, `began` being its first moment: it goes on while nobody lives."""
 
     def __init__(self, began: float) -> None:
         self._began = began
@@ -172,7 +173,7 @@ def main() -> None:
         told, ready = os.pipe()
         process = os.fork()
         if process == 0:
-            _live(data, began, seed * 100_000 + number, ready, last=False)
+            _live(data, began - number * AWAY / SPEED, seed * 100_000 + number, ready, last=False)
         if dice.random() >= STARTING:
             select.select([told], [], [], PATIENCE)
         time.sleep(dice.uniform(0, LONGEST))
@@ -182,7 +183,7 @@ def main() -> None:
         os.close(ready)
     process = os.fork()
     if process == 0:
-        _live(data, began, seed, -1, last=True)
+        _live(data, began - rounds * AWAY / SPEED, seed, -1, last=True)
     _, status = os.waitpid(process, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 
