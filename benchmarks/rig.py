@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.words import title
 from bot.app import Bot, boot
-from bot.chat import Content, Marks, Receive, Request, Upload
+from bot.chat import Content, House, Marks, Receive, Request, Upload
 from bot.clock import SystemClock
 from bot.config import load
 from bot.render import PlainMarks
@@ -22,13 +22,14 @@ class Blank:
     """A chat that accepts everything at once, so that only the bot is measured."""
 
     name = "console"
+    keeps = True
 
     def __init__(self) -> None:
         self.marks: Marks = PlainMarks()
         self.posted: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._ids = itertools.count(1)
 
-    async def start(self, receive: Receive) -> None:
+    async def start(self, receive: Receive, house: House | None = None) -> None:
         """Nothing came in."""
 
     async def stop(self) -> None:
@@ -39,7 +40,7 @@ class Blank:
         self.posted.put_nowait((channel, content.plain))
         return f"m{next(self._ids)}"
 
-    async def find(self, channel: str, key: str) -> str | None:
+    async def find(self, channel: str, key: str, *, thread: str | None = None) -> str | None:
         """Nothing is kept."""
         return None
 
@@ -62,6 +63,10 @@ class Blank:
     async def channel_id(self, name: str) -> str | None:
         """Every channel is there, under its name."""
         return name
+
+    async def title(self, channel: str) -> str:
+        """The same."""
+        return channel
 
     async def direct(self, user: str) -> str:
         """A channel by the person's name."""

@@ -34,12 +34,16 @@ class Absence:
         values = {"value": now.isoformat()}
         await self._store.run(lambda unit: unit.upsert(store.bindings, {"name": NAME}, values))
 
-    async def since(self, now: datetime) -> datetime | None:
-        """When the bot was last alive, if that is long enough ago to be worth a word."""
+    async def last(self) -> datetime | None:
+        """When the bot was last known to live, to the minute; None where it never did."""
         t = store.bindings
         query = select(t.c.value).where(t.c.name == NAME)
         row = await self._store.read(lambda connection: connection.execute(query).first())
-        last = datetime.fromisoformat(row.value) if row is not None else None
+        return datetime.fromisoformat(row.value) if row is not None else None
+
+    async def since(self, now: datetime) -> datetime | None:
+        """When the bot was last alive, if that is long enough ago to be worth a word."""
+        last = await self.last()
         return last if last is not None and now - last >= SHORTEST else None
 
     async def report(self, start: datetime, end: datetime, happened: list[Happened]) -> None:

@@ -38,6 +38,9 @@ def opened(ev: e.IncidentOpened, before: None, i: Incident, batch: Batch, facts:
         "private": i.private,
         "topic": f"INC-{i.number} {i.severity}: {i.title}",
         "invite": list(dict.fromkeys([*wanted, *paged])),
+        "asked_in": ev.asked_in,
+        "here": ev.here,
+        "since": ev.since,
     }
     card = incident_card(_settled(i, batch), facts=facts, waiting=0)
     says = [

@@ -23,12 +23,16 @@ import commands.operations
 from bot import store
 from bot.absence import Absence
 from bot.alerting import Alerting
-from bot.chat import Platform
+from bot.attachments import attachments
+from bot.catch_up import CatchUp
+from bot.chat import DeliveryError, Platform
 from bot.config import Settings
 from bot.deliver import Deliverer
 from bot.execute import Executor
 from bot.export import export
+from bot.grants import Grants
 from bot.handovers import Handovers
+from bot.house import BotHouse
 from bot.inbox import Inbox
 from bot.lifeboat import Lifeboat
 from bot.logbook import Desk
@@ -50,6 +54,7 @@ from incidents.ports import Clock, RefusedError
 log = structlog.get_logger()
 
 CATCH_UP = 30.0  # seconds that reading what came in meanwhile may take, before overdue pages go out
+AGAIN = 10.0  # seconds until a chat that could not be reached is tried again
 TICK = 0.05  # seconds between two looks at what is due
 FOLDS: Mapping[str, store.Fold] = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
 
@@ -115,6 +120,7 @@ class Bot:
         )
         self.registry = registry()
         self.renderer = Renderer(settings.zone)
+        self.grants = Grants(settings, platforms)
         self.places = Places(log_store, settings, platforms)
         patient = {name: Patient(target, clock, self.work) for name, target in targets.items()}
         self.ops = Ops(patient, settings.catalogue, clock)
@@ -131,6 +137,7 @@ class Bot:
             self.work,
             boot.boot_id,
             boot.alive,
+            self.grants,
         )
         self.inbox = Inbox(
             log_store,
@@ -147,6 +154,7 @@ class Bot:
             export=self.export,
             runbooks=self._runbooks,
         )
+        self.catch_up = CatchUp(log_store, self.desk, clock, self.inbox.receive)
         self.alerting = Alerting(log_store, self.desk, clock)
         self.handovers = Handovers(settings)
         self._alive = boot.alive
@@ -167,12 +175,11 @@ class Bot:
 
     async def start(self) -> None:
         """Read what came in meanwhile, then let fall due what is overdue, then take up what was running."""
-        for sentence in await self.places.find():
-            log.warning(sentence)
         now = self.clock.now()
+        await self.grants.refresh(now)
         away = await self.absence.since(now)
         self.desk.kept = [] if away is not None else None
-        await self._catch_up()
+        await self._catch_up(now - (await self.absence.last() or now))
         await self.deliverer.release_dead(self._alive)
         await self.store.run(lambda unit: self.handovers.plan(unit, now))
         await self.watch.tick()
@@ -182,17 +189,43 @@ class Bot:
             kept, self.desk.kept = self.desk.kept, None
             await self.absence.report(away, now, kept)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, away: timedelta) -> None:
         """Start the chats; what came in while nobody listened is read before anything falls due."""
         self.desk.reading = True
-        try:
-            async with asyncio.timeout(CATCH_UP):
-                for platform in self.platforms.values():
-                    await platform.start(self.inbox.receive)
-        except TimeoutError:
+        starting = [self.work.spawn(self._begin(p, away), f"start {p.name}") for p in self.platforms.values()]
+        done, late = await asyncio.wait(starting, timeout=CATCH_UP)
+        self.desk.reading = False
+        for task in done:
+            task.result()
+        if late:
             log.warning("still reading what came in meanwhile; overdue pages go out first")
-        finally:
-            self.desk.reading = False
+
+    async def _begin(self, platform: Platform, away: timedelta) -> None:
+        """Start one chat, now or as soon as it can be reached, and read what was missed.
+
+        DeliveryError where it refuses this bot for good.
+        """
+        house = BotHouse(self.store, self.desk, self.registry, self.renderer, self.clock, platform)
+        began = self.clock.now()
+        try:
+            for sentence in await self.places.find(platform):
+                log.warning(sentence)
+            await platform.start(self.inbox.receive, house)
+        except DeliveryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a chat that is away must not keep the others, or pages, waiting
+            log.warning("a chat cannot be reached; tried again", chat=platform.name, error=str(error))
+            self.work.spawn(self._begin_later(platform, away), f"start {platform.name}")
+            return
+        await self.catch_up.read(platform, (away + (self.clock.now() - began)).total_seconds())
+
+    async def _begin_later(self, platform: Platform, away: timedelta) -> None:
+        await self.clock.sleep(AGAIN)
+        await self._begin(platform, away + timedelta(seconds=AGAIN))
+
+    async def groups(self) -> None:
+        """Read the roles that groups of the chats give, where that is due."""
+        await self.grants.refresh(self.clock.now())
 
     async def export(self, number: int, form: str) -> tuple[str, bytes, str]:
         """File name, bytes and MIME type of an incident's export; RefusedError where there is none."""
@@ -202,7 +235,10 @@ class Bot:
         entries = await reader.entries(number)
         people = {name: person.display for name, person in self.settings.people.items()}
         zone = ZoneInfo(self.settings.zone)
-        return await asyncio.to_thread(export, entries, form, now=self.clock.now(), zone=zone, people=people)
+        files = await attachments(entries, self.platforms) if form == "zip" else None
+        return await asyncio.to_thread(
+            export, entries, form, now=self.clock.now(), zone=zone, people=people, files=files
+        )
 
     async def stop(self) -> None:
         """Take nothing in any more, and end what runs; what is unfinished is found again at the next start."""
@@ -252,6 +288,7 @@ async def living(bot: Bot) -> AsyncIterator[Bot]:
     scheduler = AsyncIOScheduler(timezone="UTC")
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler.add_job(bot.watch.tick, "interval", seconds=TICK, id="tick", **options)
+    scheduler.add_job(bot.groups, "interval", seconds=60, id="groups", **options)
     scheduler.add_job(bot.executor.recover, "interval", seconds=60, id="recover", **options)
     delivery = bot.work.spawn(bot.deliverer.run(), "deliver")
     scheduler.start()

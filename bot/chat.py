@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+
+from aiohttp.web import RouteDef
 
 # `channel` and `user` are the platform's own ids here; elsewhere a channel is its address,
 # "platform:id" (see `address`), and a person is a name of the configuration.
@@ -18,20 +20,25 @@ def address(platform: str, channel: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """Something a person did. `event_id` is unique per platform; `age` is in seconds, by the platform."""
+    """Something a person did. `event_id` is unique per platform; `age` is in seconds, by the platform.
+
+    `barred` says why this account may do nothing here, as in "a guest", "a bot"; empty for one that may.
+    """
 
     platform: str
     event_id: str
     channel: str
     user: str
     age: float = 0.0
+    barred: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Incoming):
     """A message; a command where it begins with `/`, `!` or the bot's name.
 
-    `message_id` is None where the platform shows no message for it (Slack's slash commands).
+    `message_id` is None where the platform shows no message for it (Slack's slash commands): then the bot says
+    who ran what. `files` are names, `file_ids` what `Platform.fetch` takes, in the same order.
     """
 
     text: str
@@ -39,6 +46,7 @@ class Request(Incoming):
     thread: str | None = None
     direct: bool = False
     files: tuple[str, ...] = ()
+    file_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,30 @@ class Marks(Protocol):
         """Emphasis (the text is already neutral)."""
         ...
 
+    def link(self, url: str) -> str:
+        """An address of the configuration, to be followed (already neutral)."""
+        ...
+
+
+class House(Protocol):
+    """What a chat may ask of the bot, beside handing over what people did."""
+
+    def refusal(self, line: str) -> str | None:
+        """Why a command line cannot be read, in one sentence; None for one that can. For forms."""
+        ...
+
+    def severities(self) -> Sequence[str]:
+        """The severities that a form offers, the worst first."""
+        ...
+
+    def services(self) -> Sequence[str]:
+        """The services that a form offers."""
+        ...
+
+    async def home(self, user: str) -> Sequence[Content]:
+        """What concerns an account now: its incidents, what waits for it, who is on call; in sections."""
+        ...
+
 
 Receive = Callable[[Incoming], Awaitable[None]]
 
@@ -144,19 +176,40 @@ class Platform(Protocol):
 
     name: str
     marks: Marks
+    keeps: bool  # whether `start` hands over what came in while nobody listened; else `history` is read
 
-    async def start(self, receive: Receive) -> None:
+    async def start(self, receive: Receive, house: House | None = None) -> None:
         """Connect, hand over what came in meanwhile (with its age), and go on handing over."""
         ...
 
     async def stop(self) -> None: ...
 
+    def routes(self) -> Sequence[RouteDef]:
+        """What the web server answers for this chat; nothing for one that is only called."""
+        ...
+
     async def post(self, channel: str, content: Content, *, key: str, thread: str | None = None) -> str:
         """Post a new message and return its id; `key` is unique, so that `find` finds it after a crash."""
         ...
 
-    async def find(self, channel: str, key: str) -> str | None:
-        """The id of the message posted with `key`, if it was."""
+    async def find(self, channel: str, key: str, *, thread: str | None = None) -> str | None:
+        """The id of the message posted with `key` there, if it was."""
+        ...
+
+    async def history(self, channel: str, seconds: float) -> Sequence[Incoming]:
+        """What people wrote and changed there in the last so many seconds, oldest first, threads included.
+
+        Each under the event id that it has when it is handed over live; nothing where the platform itself
+        keeps what the bot missed.
+        """
+        ...
+
+    async def fetch(self, file_id: str) -> bytes:
+        """A file that somebody posted."""
+        ...
+
+    async def group(self, name: str) -> frozenset[str]:
+        """The user ids in a group of the platform's; empty where it has no such group."""
         ...
 
     async def edit(self, channel: str, message_id: str, content: Content) -> None: ...
@@ -177,6 +230,10 @@ class Platform(Protocol):
         """The id of the channel that is called so (with or without #) now, or None."""
         ...
 
+    async def title(self, channel: str) -> str:
+        """What a channel is called now, without #."""
+        ...
+
     async def direct(self, user: str) -> str:
         """The channel of direct messages with a person."""
         ...
@@ -193,8 +250,12 @@ class Platform(Protocol):
         invite: tuple[str, ...] = (),
         pin: str | None = None,
         archive: bool | None = None,
+        links: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Set the topic, invite people, pin a message, archive (True) or bring back (False): what is given."""
+        """Set the topic, invite people, pin a message, archive (True) or bring back (False): what is given.
+
+        `links` are titles and addresses that people find at the head of the channel.
+        """
         ...
 
     async def reactions(self, channel: str, message_id: str) -> Mapping[str, tuple[str, ...]]:
@@ -220,7 +281,8 @@ class Say:
 
     - say: a new message from `template` and `data`;
     - card: edit the card `ref` to what it is now (made anew at delivery);
-    - open: create the incident's channel; data: name, private, invite (people), topic;
+    - open: create the incident's channel; data: name, private, invite (people), topic, asked_in (an address),
+      here (that channel becomes the incident's), since (what was written there from then on is imported);
     - arrange: data: topic, invite (people), archive (False brings a channel back);
     - archive: archive the channel, once everything else has been said and edited there;
     - direct, contact: a page of one person; data also has incident, key, rung, person, for when it fails;

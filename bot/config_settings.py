@@ -178,15 +178,23 @@ class Settings:
     pager: Mapping[str, SecretStr | None]
     targets: Mapping[str, Mapping[str, Any]]
     platforms: Mapping[str, Mapping[str, Any]]
+    # person → roles that the chats' groups give now; the one thing here that changes (see bot/grants.py)
+    grants: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
+
+    def roles(self, person: str) -> frozenset[str]:
+        """The roles of somebody, configured and by group; empty for somebody unknown."""
+        found = self.people.get(person)
+        return found.roles | self.grants.get(person, frozenset()) if found is not None else frozenset()
 
     def can(self, person: str, role: str) -> bool:
         """Whether somebody has a role; nobody unknown has one."""
-        found = self.people.get(person)
-        return role == "anyone" or (found is not None and found.can(role))
+        if role == "anyone":
+            return True
+        return any(role in IMPLIED[mine] for mine in self.roles(person))
 
     def with_role(self, role: str) -> tuple[str, ...]:
         """Everybody with a role, in the order of the configuration."""
-        return tuple(name for name, person in self.people.items() if person.can(role))
+        return tuple(name for name in self.people if self.can(name, role))
 
     def person_of(self, platform: str, account: str) -> PersonSettings | None:
         """Whose account on a platform this is; only what is listed counts."""

@@ -14,7 +14,7 @@ from sqlalchemy import Row, and_, or_, select
 
 from bot import store
 from bot.cards import Card, action_card, incident_card
-from bot.chat import Button, Content, DeliveryError, Platform, RetryLaterError, address
+from bot.chat import Button, Content, DeliveryError, Platform, Request, RetryLaterError, address
 from bot.facts import PlainFacts
 from bot.logbook import Desk, Logbook
 from bot.pager import Pager
@@ -29,6 +29,7 @@ from incidents.ports import Clock, NotRecordedError
 log = structlog.get_logger()
 
 BATCH = 500
+FURTHEST, MOST = 7 * 86_400.0, 1000  # seconds and messages that are imported into a transcript at most
 LEASE = timedelta(seconds=60)
 SLOWEST = 60.0  # seconds between two tries, at most
 CONTACT_TRIES, OPEN_TRIES, TRIES = 4, 3, 60
@@ -46,6 +47,7 @@ class Spot:
     platform: str
     channel: str
     thread: str | None = None
+    borrowed: bool = False  # people had it before the incident
 
 
 Sent = tuple[Row[Any], list[tuple[Spot, str]]]
@@ -135,9 +137,16 @@ class Deliverer:
                 delivered += len(rows)
             for ref in list(self._stale):
                 self._stale.pop(ref, None)
-                await self._refresh(ref)
+                await self._show_progress(ref)
                 delivered += 1
         return delivered
+
+    async def _show_progress(self, ref: str) -> None:
+        """Progress that a chat does not take is not shown: the end has a row of its own."""
+        try:
+            await self._refresh(ref)
+        except Exception as error:  # noqa: BLE001 - chats: nothing here is worth a second try
+            log.info("progress was not shown", card=ref, error=str(error))
 
     async def next_retry(self) -> datetime | None:
         """When a row that waits may be tried again, or None."""
@@ -198,7 +207,7 @@ class Deliverer:
         spots = await self._spots(row.channel)
         if row.op in ("arrange", "archive"):
             for spot in spots:
-                await self._arrange(spot, data if row.op == "arrange" else {"archive": True})
+                await self._arrange_or_move(row, spot, data if row.op == "arrange" else {"archive": True})
             return []
         if row.op == "amend":
             for spot in spots:
@@ -212,7 +221,9 @@ class Deliverer:
 
     async def _post(self, row: Row[Any], payload: Mapping[str, Any], spot: Spot) -> str:
         platform, key = self._platforms[spot.platform], f"wb-{row.id}"
-        if row.attempts > 0 and (known := await platform.find(spot.channel, key)):
+        if row.attempts > 0 and (
+            known := await platform.find(spot.channel, key, thread=payload["thread"] or spot.thread)
+        ):
             return known
         template, data = payload["template"], payload["data"]
         buttons = tuple(Button(*b) for b in payload["buttons"])
@@ -232,7 +243,7 @@ class Deliverer:
     async def _amend(self, key: str, spot: Spot) -> None:
         """Change what was said once to what its row says now; an answer, which has no row, goes."""
         platform = self._platforms[spot.platform]
-        message_id = await platform.find(spot.channel, key)
+        message_id = await platform.find(spot.channel, key, thread=spot.thread)
         if message_id is None:
             return
         ident = key.removeprefix("wb-")
@@ -283,13 +294,28 @@ class Deliverer:
                 content = self.content(payload["template"], payload["data"], platform, buttons)
                 await platform.whisper(spot.channel, user, content, thread=payload["thread"] or spot.thread)
 
+    async def _arrange_or_move(self, row: Row[Any], spot: Spot, data: Mapping[str, Any]) -> None:
+        """A channel that cannot be brought back is left: the incident goes on in a thread."""
+        try:
+            await self._arrange(spot, data)
+        except DeliveryError as error:
+            kind, _, number = row.channel.partition(":")
+            if kind != "incident" or data.get("archive") is not False:
+                raise
+            await self._fall_back(int(number), self._platforms[spot.platform], str(error))
+
     async def _arrange(self, spot: Spot, data: Mapping[str, Any]) -> None:
         if spot.thread is not None:
             return  # a thread of the operations channel has no topic and is never archived
+        if spot.borrowed:
+            data = {name: value for name, value in data.items() if name not in ("topic", "archive")}
         platform = self._platforms[spot.platform]
         users = tuple(user for person in data.get("invite", ()) if (user := self._user(person, platform)))
         topic = platform.marks.escape(data["topic"]) if data.get("topic") is not None else None
-        await platform.arrange(spot.channel, topic=topic, invite=users, archive=data.get("archive"))
+        links = tuple((str(title), str(url)) for title, url in data.get("links", ()))
+        await platform.arrange(
+            spot.channel, topic=topic, invite=users, archive=data.get("archive"), links=links
+        )
 
     def _user(self, person: str, platform: Platform) -> str | None:
         settings = self._desk.settings.people.get(person)
@@ -304,7 +330,9 @@ class Deliverer:
             if not incident.channels:
                 raise NotYetError(f"INC-{rest} has no channel yet")
             return [
-                Spot(c.platform, c.id, c.thread) for c in incident.channels if c.platform in self._platforms
+                Spot(c.platform, c.id, c.thread, c.borrowed)
+                for c in incident.channels
+                if c.platform in self._platforms
             ]
         if kind == "person":
             return [
@@ -329,23 +357,69 @@ class Deliverer:
         for platform in self._platforms.values():
             if platform.name in bound:
                 continue
+            origin = str(data.get("asked_in") or "").partition(f"{platform.name}:")[2]
+            borrowed = bool(origin and data.get("here"))
             try:
-                ident, name = await platform.open_channel(
-                    data["name"], private=bool(data.get("private")), key=f"wb-open-{number}"
-                )
+                ident, name = await self._own_channel(number, platform, origin if borrowed else "", data)
             except RetryLaterError:
                 raise
             except Exception as error:
                 if not isinstance(error, DeliveryError) and row.attempts + 1 < OPEN_TRIES:
                     raise
-                await self._fall_back(number, platform, str(error))
+                await self._fall_back(number, platform, f"its own channel could not be made ({error})")
                 continue
-            await self._bind(number, platform.name, ident, name, None)
-            await self._arrange(Spot(platform.name, ident), data)
+            await self._bind(number, platform.name, ident, name, None, borrowed=borrowed)
+            if origin and data.get("since"):
+                await self._import(number, platform, origin, str(data["since"]))
+            links = self._links(await self._incident(number))
+            await self._arrange(Spot(platform.name, ident, None, borrowed), {**data, "links": links})
         return []
 
+    async def _own_channel(
+        self, number: int, platform: Platform, origin: str, data: Mapping[str, Any]
+    ) -> tuple[str, str]:
+        """Id and name of the incident's channel: where it was asked for, or a new one."""
+        if origin:
+            return origin, await platform.title(origin)
+        private = bool(data.get("private"))
+        return await platform.open_channel(data["name"], private=private, key=f"wb-open-{number}")
+
+    def _links(self, incident: Incident) -> list[tuple[str, str]]:
+        """What people find at the head of the channel: the dashboards of the service."""
+        found = self._desk.settings.catalogue.service(incident.service) if incident.service else None
+        return list(found.links.items()) if found is not None else []
+
+    async def _import(self, number: int, platform: Platform, channel: str, since: str) -> None:
+        """What people wrote where the incident was asked for, since its impact began: into the transcript."""
+        now = self._clock.now()
+        seconds = (now - datetime.fromisoformat(since)).total_seconds()
+        written = await platform.history(channel, min(seconds, FURTHEST))
+        messages = [m for m in written if isinstance(m, Request) and m.message_id is not None][-MOST:]
+        found = [self._imported(platform.name, m, now) for m in messages]
+
+        def unit(u: store.Unit) -> None:
+            book = Logbook(u, self._desk, now)
+            for posted in found:
+                book.hear(f"chat-{number}", posted)
+            book.finish()
+
+        await self._store.run(unit)
+
+    def _imported(self, platform: str, message: Request, now: datetime) -> e.MessagePosted:
+        person = self._desk.settings.person_of(platform, message.user)
+        return e.MessagePosted(
+            at=now - timedelta(seconds=message.age),
+            actor=person.name if person is not None else f"{platform}:{message.user}",
+            channel=address(platform, message.channel),
+            message_id=str(message.message_id),
+            text=self._desk.redactor.redact(message.text),
+            thread=message.thread,
+            files=message.files,
+            file_ids=message.file_ids,
+        )
+
     async def _fall_back(self, number: int, platform: Platform, why: str) -> None:
-        """No channel could be made: the incident lives in a thread of the operations channel."""
+        """No channel could be made or kept: the incident lives in a thread of the operations channel."""
         spot = next((s for s in await self._spots("ops") if s.platform == platform.name), None)
         if spot is None:
             raise DeliveryError(f"no channel for INC-{number}, and no operations channel on {platform.name}")
@@ -353,13 +427,28 @@ class Deliverer:
         thread = await platform.post(spot.channel, content, key=f"wb-thread-{number}")
         await self._bind(number, platform.name, spot.channel, "", thread)
 
-    async def _bind(self, number: int, platform: str, ident: str, name: str, thread: str | None) -> None:
+    async def _bind(
+        self,
+        number: int,
+        platform: str,
+        ident: str,
+        name: str,
+        thread: str | None,
+        *,
+        borrowed: bool = False,
+    ) -> None:
         now = self._clock.now()
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, now)
             bound = e.ChannelBound(
-                at=now, actor=e.BOT, platform=platform, channel=ident, name=name, thread=thread
+                at=now,
+                actor=e.BOT,
+                platform=platform,
+                channel=ident,
+                name=name,
+                thread=thread,
+                borrowed=borrowed,
             )
             book.record(f"incident-{number}", bound)
             where = address(platform, ident) + (f"#{thread}" if thread else "")

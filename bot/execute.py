@@ -12,6 +12,7 @@ from sqlalchemy import select
 from bot import store
 from bot.chat import Platform, Say, address
 from bot.deliver import Deliverer
+from bot.grants import Grants
 from bot.logbook import Desk, Logbook, fingerprint
 from bot.voters import Count, Voters
 from bot.work import Work
@@ -51,6 +52,7 @@ class Executor:
         work: Work,
         boot: str,
         alive: Callable[[str], bool],
+        grants: Grants,
     ) -> None:
         self._store = log_store
         self._desk = desk
@@ -61,7 +63,9 @@ class Executor:
         self._work = work
         self._boot = boot
         self._alive = alive
-        self._voters = Voters(log_store, desk.settings, platforms)
+        self._voters = Voters(
+            log_store, desk.settings, platforms, lambda: grants.refresh(clock.now(), at_once=True)
+        )
         self._queues: dict[str, deque[int]] = {}  # approved actions by what they change; the first is at work
         self._at_work: set[int] = set()
         self._left_told: set[int] = set()

@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
 from itertools import groupby
@@ -42,6 +42,9 @@ class Export:
     report: Report
     messages: tuple[Message, ...]
     wording: Wording
+    files: Mapping[str, bytes] = field(
+        default_factory=dict
+    )  # what people posted: name in the archive → content
 
     @property
     def name(self) -> str:
@@ -63,15 +66,18 @@ def export(
     zone: tzinfo,
     people: Mapping[str, str],
     now: datetime | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> tuple[str, bytes, str]:
     """File name, content and MIME type of one incident as md, html, json, csv or zip.
 
-    `now` changes nothing: an export is as of the last event, so that it is the same whenever it is made.
+    `files` go into the zip beside the rest. `now` changes nothing: an export is as of the last event, so that it
+    is the same whenever it is made.
     Raises RefusedError for another form, or where there is no incident.
     """
     if form not in MIMES:
         raise RefusedError(f"There is no export called {form!r}; there are: {', '.join(MIMES)}.")
     ready = prepared(entries, zone=zone, people=people)
+    ready = replace(ready, files=files or {})
     suffix = {"csv": "-timeline.csv", "zip": ".zip"}.get(form, f"-post-mortem.{form}")
     return ready.name + suffix, _FORMS[form](ready), MIMES[form]
 
@@ -209,6 +215,7 @@ def _zip(ready: Export) -> bytes:
         "timeline.svg": timeline_svg(ready.report, ready.wording, style=style).encode(),
         "transcript.md": _markdown(ready, "transcript.md"),
         "transcript.json": _dumped(talk),
+        **{f"files/{name}": data for name, data in ready.files.items()},
     }
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -49,6 +49,9 @@ log = structlog.get_logger()
 LATE = 60.0  # seconds; older requests are shown, not run
 SLOW = 3.0  # seconds; then whoever asked is told that it takes longer
 LATE_OFFERS = ("ack", "resolve")
+PUBLIC_PLACES = ("incident", "operations")
+BOT_ACCOUNT = "a bot"
+PRESSED = ("pressed",)  # in the place of files: the request was a button
 WINDOW = timedelta(minutes=1)
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -79,6 +82,13 @@ def storable(incoming: Incoming) -> Incoming:
         if isinstance(value, str) and not value.isascii() and _HALF.search(value)
     }
     return replace(incoming, **halves) if halves else incoming
+
+
+def _message_id(request: Request) -> str | None:
+    """The message of a request; one of its own where the platform shows none, and none for a button."""
+    if request.message_id is not None or request.files == PRESSED:
+        return request.message_id
+    return f"ran-{request.event_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,7 @@ class Inbox:
         self._export = export
         self._runbooks = runbooks
         self._limits = Limits()
+        self._resumed: set[str] = set()  # events whose command was taken in before a crash
         self.unlimited = False  # for measurements, where the flood is the point
         self._numbers: dict[str, int] = {}
         settings = desk.settings
@@ -162,7 +173,8 @@ class Inbox:
                 age=incoming.age,
                 text=incoming.value,
                 thread=None,
-                files=("pressed",),
+                files=PRESSED,
+                barred=incoming.barred,
             )
         if isinstance(incoming, Request):
             await self._request(incoming, person)
@@ -207,6 +219,9 @@ class Inbox:
         # Before anything else sees it: what is recorded, said or kept for later is redacted.
         request = replace(request, text=self._desk.redactor.redact(request.text))
         place = await self._place(request, request.thread, request.direct)
+        if request.barred:
+            await self._barred(request, person, place)
+            return
         if not is_command(request.text) and not request.direct:
             if place.number is not None:
                 await self._store.run(lambda unit: self._heard(unit, request, person, place))
@@ -220,7 +235,7 @@ class Inbox:
             return
         try:
             parsed = parse(request.text, self._registry, self._names)
-            roles = self._desk.settings.people[person.name].roles if person.name else frozenset()
+            roles = self._desk.settings.roles(person.name) if person.name else frozenset()
             ops = self._desk.settings.channels.ops
             authorise(parsed.command, person=person.name, roles=roles, place=place, operations=ops)
             self._limit_pages(parsed, person)
@@ -232,6 +247,14 @@ class Inbox:
             await self._decide(parsed, request, person, place)
         else:
             await self._begin(parsed, request, person, place)
+
+    async def _barred(self, request: Request, person: Person, place: Place) -> None:
+        """An account that may do nothing is heard only; people are told why, bots are not answered."""
+        await self._store.run(lambda unit: self._heard(unit, request, person, place))
+        if is_command(request.text) and request.barred != BOT_ACCOUNT:
+            raise RefusedError(
+                f"You are {request.barred} here, so commands and votes of yours do not count; ask a responder."
+            )
 
     def _hint(self, request: Request, person: Person, place: Place) -> None:
         """Somebody woken up types `ack`: no command, but they must not believe that it was one."""
@@ -272,15 +295,16 @@ class Inbox:
         now = self._clock.now()
         unit.once(f"{request.platform}:{request.event_id}", at=now, state=state, payload=payload)
         book = Logbook(unit, self._desk, now)
-        if place.number is not None and request.message_id is not None:
+        if place.number is not None and (message_id := _message_id(request)) is not None:
             posted = e.MessagePosted(
                 at=now - timedelta(seconds=request.age),
                 actor=person.actor,
                 channel=place.channel,
-                message_id=request.message_id,
+                message_id=message_id,
                 text=request.text,
                 thread=request.thread,
                 files=request.files,
+                file_ids=request.file_ids,
                 late=request.age > LATE,
             )
             position = book.hear(f"chat-{place.number}", posted)
@@ -288,12 +312,19 @@ class Inbox:
                 store.messages,
                 platform=request.platform,
                 channel=request.channel,
-                message_id=request.message_id,
+                message_id=message_id,
                 thread=request.thread,
                 author=person.actor,
                 position=position,
             )
         return book
+
+    def _echo(self, book: Logbook, request: Request, person: Person, place: Place) -> None:
+        """Where a command leaves no message in the chat, everybody is told who ran what."""
+        if request.message_id is None and request.files != PRESSED and place.kind in PUBLIC_PLACES:
+            where = f"incident:{place.number}" if place.number is not None else place.channel
+            data = {"person": person.actor, "line": request.text}
+            book.say(Say(where, template="who_ran", data=data, thread=place.thread))
 
     async def _decide(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
         """An incident command: everything in one commit, before the acknowledgement."""
@@ -301,6 +332,7 @@ class Inbox:
 
         def unit(u: store.Unit) -> Reply | None:
             book = self._heard(u, request, person, place)
+            self._echo(book, request, person, place)
             if place.number is not None:
                 book.fall_due(f"incident-{place.number}")
             case = Case(
@@ -311,8 +343,9 @@ class Inbox:
                 people=self._desk.settings,
                 rules=self._desk.settings,
                 number=place.number,
-                message_id=request.message_id,
-                means="button" if request.files == ("pressed",) else "command",
+                message_id=_message_id(request),
+                means="button" if request.files == PRESSED else "command",
+                place=place.kind,
             )
             reply: Reply | None = parsed.command.run(**parsed.values, case=case)
             if reply is not None and not reply.private:
@@ -347,7 +380,9 @@ class Inbox:
         payload = orjson.dumps({"request": asdict(request), "place": asdict(place)}).decode()
 
         def unit(u: store.Unit) -> None:
-            self._heard(u, request, person, place, state="taken", payload=payload).finish()
+            book = self._heard(u, request, person, place, state="taken", payload=payload)
+            self._echo(book, request, person, place)
+            book.finish()
 
         await self._store.run(unit)
         self._work.spawn(self._carry_out(parsed, request, person, place), f"command {parsed.command.name}")
@@ -359,7 +394,8 @@ class Inbox:
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         for row in rows:
             raw = orjson.loads(row.payload)
-            raw["request"]["files"] = tuple(raw["request"]["files"])
+            for name in ("files", "file_ids"):
+                raw["request"][name] = tuple(raw["request"].get(name, ()))
             request, place = Request(**raw["request"]), Place(**raw["place"])
             age = (self._clock.now() - store.moment(row.at)).total_seconds()
             request = replace(request, age=request.age + age)
@@ -375,6 +411,7 @@ class Inbox:
                 await self._answered(request, [])
                 log.warning("a command taken in before cannot be read now", error=str(error))
                 continue
+            self._resumed.add(request.event_id)
             self._work.spawn(
                 self._carry_out(parsed, request, person, place), f"command {parsed.command.name}"
             )
@@ -485,25 +522,39 @@ class Inbox:
         answer = self._desk.redactor.redact_data(answer)
         text, upload = self._renderer.answer(answer, platform.marks)
         content = Content(text, text)
-        key = f"wb-answer-{request.message_id or request.event_id}"
+        key = f"wb-answer-{_message_id(request) or request.event_id}"
         if answer.private:
             await platform.whisper(request.channel, request.user, content, thread=request.thread)
+        elif await self._answered_before(request, key):
+            return
         elif upload is not None:
             await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
         else:
             await platform.post(request.channel, content, key=key, thread=request.thread)
 
+    async def _answered_before(self, request: Request, key: str) -> bool:
+        """Whether the answer to a command that is taken up after a crash is there already."""
+        if request.event_id not in self._resumed:
+            return False
+        self._resumed.discard(request.event_id)
+        found = await self._platforms[request.platform].find(request.channel, key, thread=request.thread)
+        return found is not None
+
     async def _upload(self, request: Request, file: File) -> None:
         platform = self._platforms[request.platform]
         content = self._deliverer.content("sentence", {"text": file.text}, platform)
         upload = Upload(file.name, file.data, file.mime)
-        key = f"wb-answer-{request.message_id or request.event_id}"
+        key = f"wb-answer-{_message_id(request) or request.event_id}"
+        if await self._answered_before(request, key):
+            return
         await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
 
     # -- reactions, edits, deletions --------------------------------------------------------------
 
     async def _reaction(self, reaction: Reaction, person: Person) -> None:
         place = await self._place(reaction)
+        if reaction.barred:
+            return
         if person.name is None or (flood := self._flooding(person, place)) is not None:
             if person.name is not None:
                 raise RefusedError(flood or "")

@@ -11,7 +11,7 @@ from bot import store
 from bot.chat import Platform
 from bot.config import Settings
 
-Kind = Literal["operations", "elsewhere"]
+Kind = Literal["operations", "known", "elsewhere"]
 
 _BOUND = "place:"
 
@@ -29,46 +29,43 @@ class Places:
         self._platforms = platforms
         self._ids: dict[tuple[str, str], str] = {}
 
-    async def find(self) -> list[str]:
-        """Look every configured channel up; a sentence for each that is missing, or is another one now."""
+    async def find(self, platform: Platform) -> list[str]:
+        """Look every configured channel of a chat up; a sentence for each that is missing, or is another one now."""
         doubts = []
         names = set(self._settings.channels.all)
         names |= {s.channel for s in self._settings.catalogue.services.values() if s.channel}
-        known = await self._bound()
-        for platform in self._platforms.values():
-            for name in sorted(names):
-                ident, bound = await platform.channel_id(name), known.get((platform.name, name))
-                if ident is None and bound is None:
-                    doubts.append(f"{platform.name} has no channel {name} that I can see")
-                elif bound is not None and ident not in (bound, None):
-                    doubts.append(
-                        f"{name} is another channel of {platform.name} now; I keep to the one that was called "
-                        f"so first ({bound}). Start once without that name in the configuration to change it"
-                    )
-                if (found := bound or ident) is not None:
-                    self._ids[platform.name, name] = found
-        if self._ids != known:
-            await self._store.run(self._bind)
+        known = await self._bound(platform.name)
+        found: dict[str, str] = {}
+        for name in sorted(names):
+            ident, bound = await platform.channel_id(name), known.get(name)
+            if ident is None and bound is None:
+                doubts.append(f"{platform.name} has no channel {name} that I can see")
+            elif bound is not None and ident not in (bound, None):
+                doubts.append(
+                    f"{name} is another channel of {platform.name} now; I keep to the one that was called "
+                    f"so first ({bound}). Start once without that name in the configuration to change it"
+                )
+            if (chosen := bound or ident) is not None:
+                found[name] = chosen
+        if found != known:
+            await self._store.run(lambda unit: _bind(unit, platform.name, found))
+        self._ids.update({(platform.name, name): ident for name, ident in found.items()})
         return doubts
 
-    async def _bound(self) -> dict[tuple[str, str], str]:
-        """Platform and name → id, as found before."""
-        t = store.bindings
-        query = select(t.c.name, t.c.value).where(t.c.name.like(f"{_BOUND}%"))
+    async def _bound(self, platform: str) -> dict[str, str]:
+        """Name → id on a chat, as found before."""
+        t, prefix = store.bindings, f"{_BOUND}{platform}:"
+        query = select(t.c.name, t.c.value).where(t.c.name.like(f"{prefix}%"))
         rows = await self._store.read(lambda connection: connection.execute(query).all())
-        parts = [(row.name.removeprefix(_BOUND).partition(":"), row.value) for row in rows]
-        return {(platform, name): value for (platform, _, name), value in parts}
-
-    def _bind(self, unit: store.Unit) -> None:
-        t = store.bindings
-        unit.execute(t.delete().where(t.c.name.like(f"{_BOUND}%")))
-        for (platform, name), ident in self._ids.items():
-            unit.upsert(t, {"name": f"{_BOUND}{platform}:{name}"}, {"value": ident})
+        return {row.name.removeprefix(prefix): row.value for row in rows}
 
     def kind(self, platform: str, channel: str) -> Kind:
-        """Whether a channel takes changes."""
+        """What a channel is configured for: operations channels take changes."""
         ops = {self._ids.get((platform, name)) for name in self._settings.channels.ops}
-        return "operations" if channel in ops else "elsewhere"
+        if channel in ops:
+            return "operations"
+        mine = (ident for (chat, _name), ident in self._ids.items() if chat == platform)
+        return "known" if channel in mine else "elsewhere"
 
     def team(self, service: str) -> list[tuple[str, str]]:
         """Platform and id of a service's team channel, else of the default team channel, on every chat."""
@@ -89,3 +86,10 @@ class Places:
                 or self._ids.get((platform, self._settings.channels.ops[0]))
             )
         ]
+
+
+def _bind(unit: store.Unit, platform: str, ids: Mapping[str, str]) -> None:
+    t, prefix = store.bindings, f"{_BOUND}{platform}:"
+    unit.execute(t.delete().where(t.c.name.like(f"{prefix}%")))
+    for name, ident in ids.items():
+        unit.upsert(t, {"name": f"{prefix}{name}"}, {"value": ident})

@@ -77,6 +77,10 @@ class PlainMarks:
         """The same text."""
         return text
 
+    def link(self, url: str) -> str:
+        """The same text."""
+        return url
+
 
 class Renderer:
     """Renders templates/chat; `zone` is the team's, for plain text."""
@@ -209,7 +213,7 @@ def _link(context: Context, url: str) -> Marked:
     """An address of the configuration, to be followed; anything strange stays text."""
     marks: Marks = context["_marks"]
     found = _LINK.fullmatch(url)
-    return Marked(found[1] + marks.escape(found[2]) if found else marks.escape(url))
+    return Marked(marks.link(found[1] + marks.escape(found[2])) if found else marks.escape(url))
 
 
 def _line(text: object, most: int = 300) -> str:

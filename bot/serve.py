@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.app import Bot, boot, database, last_moment, living, prepare
+from bot.chat import Platform
 from bot.clock import SpeedClock, SystemClock
 from bot.config import Settings
 from bot.measures import Measures
@@ -87,7 +89,7 @@ async def demo(
     shown = web_settings(settings, demo=True, host=host, token=token)
     pager = SandboxPager(console, world)
     async with _served(
-        settings, data, console, world, pager, clock, DemoPace(clock), shown, host, port
+        settings, data, {"console": console}, world, pager, clock, DemoPace(clock), shown, host, port
     ) as it:
         yield it
 
@@ -98,24 +100,35 @@ async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot,
     refuse_unknown(settings)
     await asyncio.to_thread(prepare, data, database(data))
     clock = SystemClock()
-    console, world = console_of(settings, data, clock), World(data / "sandbox.json", clock)
+    platforms, world = platforms_of(settings, data, clock), World(data / "sandbox.json", clock)
     host, port = settings.web.host, settings.web.port
     shown = web_settings(settings, demo=False, host=host, token=None)
     urls = {kind: url.get_secret_value() for kind, url in settings.pager.items() if url is not None}
     pager = ApprisePager(urls)
     async with _served(
-        settings, data, console, world, pager, clock, RealPace(clock), shown, host, port
+        settings, data, platforms, world, pager, clock, RealPace(clock), shown, host, port
     ) as it:
         yield it
 
 
+def platforms_of(settings: Settings, data: Path, clock: Clock) -> dict[str, Platform]:
+    """The chats of the configuration, each out of its own file."""
+    found: dict[str, Platform] = {}
+    for name, section in settings.platforms.items():
+        if name == "console":
+            found[name] = console_of(settings, data, clock)
+        else:
+            found[name] = importlib.import_module(f"bot.platforms.{name}").build(section, settings)
+    return found
+
+
 def refuse_unknown(settings: Settings) -> None:
     """RefusedError for what the configuration asks for and this version does not have: nothing is passed over."""
-    chats = sorted(set(settings.platforms) - {"console"})
+    chats = sorted(set(settings.platforms) - {"console", "slack"})
     drivers = sorted({str(target.get("driver")) for target in settings.targets.values()} - {"sandbox"})
     if chats:
         raise RefusedError(
-            f"This version speaks the built-in chat only; take {' and '.join(chats)} out of `platforms:`."
+            f"This version speaks the built-in chat and Slack; take {' and '.join(chats)} out of `platforms:`."
         )
     if drivers:
         raise RefusedError(
@@ -128,7 +141,7 @@ def refuse_unknown(settings: Settings) -> None:
 async def _served(
     settings: Settings,
     data: Path,
-    console: Console,
+    platforms: Mapping[str, Platform],
     world: World,
     pager: Pager,
     clock: Clock,
@@ -138,12 +151,14 @@ async def _served(
     port: int,
 ) -> AsyncIterator[tuple[Bot, str]]:
     async with AsyncExitStack() as stack:
-        stack.callback(console.close)
+        console = platforms.get("console")
+        if isinstance(console, Console):
+            stack.callback(console.close)
         measures = Measures()
         made = boot(
             settings,
             data,
-            platforms={"console": console},
+            platforms=platforms,
             targets=targets_of(settings, world, clock),
             pager=pager,
             clock=clock,
@@ -152,8 +167,12 @@ async def _served(
         bot = await stack.enter_async_context(made)
         await stack.enter_async_context(living(bot))
         measures.watch(bot)
-        pages = BotPages(bot, shown, pace, measures.registry, console if shown.demo else None)
-        address = await stack.enter_async_context(serving(build(pages), host, port))
+        shows = console if isinstance(console, Console) and shown.demo else None
+        pages = BotPages(bot, shown, pace, measures.registry, shows)
+        web_app = build(pages)
+        for platform in platforms.values():
+            web_app.add_routes(platform.routes())
+        address = await stack.enter_async_context(serving(web_app, host, port))
         yield bot, address
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -31,13 +31,21 @@ class Count:
 class Voters:
     """Asks the chats about voters. A look-up that fails denies."""
 
-    def __init__(self, log_store: store.Store, settings: Settings, platforms: Mapping[str, Platform]) -> None:
+    def __init__(
+        self,
+        log_store: store.Store,
+        settings: Settings,
+        platforms: Mapping[str, Platform],
+        fresh: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._fresh = fresh
         self._store = log_store
         self._settings = settings
         self._platforms = platforms
 
     async def count(self, action: Action) -> Count:
         """The votes as they stand right now: reactions are read again, buttons and commands stand."""
+        await self._fresh()
         cards = await self._cards(action.number)
         spots = list(dict.fromkeys([_spot(action.channel), *((kind, channel) for kind, channel, _ in cards)]))
         shown = await self._reactions(cards)

@@ -149,6 +149,7 @@ class Case:
     number: int | None = None
     message_id: str | None = None
     means: str = "command"  # or "button": how a vote was cast
+    place: str = "elsewhere"  # the kind of commands.dispatch.Place where it was asked
 
     @property
     def incident(self) -> Incident:

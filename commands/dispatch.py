@@ -15,9 +15,10 @@ from incidents.ports import RefusedError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something was typed: an incident's channel, an operations channel, direct messages, elsewhere."""
+    """Where something was typed: an incident's channel, an operations channel, another configured one (`known`),
+    direct messages, or elsewhere."""
 
-    kind: Literal["incident", "operations", "direct", "elsewhere"]
+    kind: Literal["incident", "operations", "known", "direct", "elsewhere"]
     channel: str
     number: int | None = None
     thread: str | None = None
@@ -46,6 +47,12 @@ def authorise(
         raise RefusedError(_not_allowed(command, held))
     if command.effect in ("change", "danger"):
         take_changes(command, place, operations)
+    if command.family == "operations" and place.kind == "elsewhere":
+        where = " or ".join(operations) or "an operations channel"
+        raise RefusedError(
+            f"I tell nothing about systems in channels that I was not given: type `/{command.name}` in an "
+            f"incident's channel, in {where}, or to me directly."
+        )
 
 
 def take_changes(command: Command, place: Place, operations: Sequence[str] = ()) -> None:

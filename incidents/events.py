@@ -25,7 +25,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentOpened(Event):
-    """`clocks` are the due times of the first round; `since` dates the impact, never the clocks."""
+    """`clocks` are the due times of the first round; `since` dates the impact, never the clocks.
+
+    `asked_in` is the channel where somebody asked for it; with `here` it becomes the incident's own.
+    """
 
     number: int
     title: str
@@ -42,16 +45,22 @@ class IncidentOpened(Event):
     group_key: str | None = None
     linked: int | None = None
     unclear: tuple[str, ...] = ()
+    asked_in: str = ""
+    here: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelBound(Event):
-    """The incident's channel, by id; `fallback` is a thread of the operations channel."""
+    """The incident's channel, by id; `thread` is one of the operations channel, in place of a channel.
+
+    `borrowed` says that people had the channel before: it keeps its topic and is never archived.
+    """
 
     platform: str
     channel: str
     name: str
     thread: str | None = None
+    borrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +324,7 @@ class MessagePosted(Event):
     text: str
     thread: str | None = None
     files: tuple[str, ...] = ()
+    file_ids: tuple[str, ...] = ()
     late: bool = False
 
 

@@ -19,6 +19,7 @@ class Channel:
     id: str
     name: str
     thread: str | None = None
+    borrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ def _with(people: tuple[str, ...], *more: str | None) -> tuple[str, ...]:
 
 def _bound(i: Incident, ev: e.ChannelBound) -> Changes:
     kept = tuple(c for c in i.channels if c.platform != ev.platform)
-    return {"channels": (*kept, Channel(ev.platform, ev.channel, ev.name, ev.thread))}
+    return {"channels": (*kept, Channel(ev.platform, ev.channel, ev.name, ev.thread, ev.borrowed))}
 
 
 def _acknowledged(i: Incident, ev: e.Acknowledged) -> Changes:

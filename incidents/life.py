@@ -35,6 +35,8 @@ def open_incident(
     group_key: str | None = None,
     linked: int | None = None,
     unclear: tuple[str, ...] = (),
+    asked_in: str = "",
+    here: bool = False,
 ) -> list[e.Event]:
     """Open an incident; the clocks start now, whatever `since` says."""
     title = " ".join(title.split())[:TITLE_LIMIT]
@@ -59,6 +61,8 @@ def open_incident(
             group_key=group_key,
             linked=linked,
             unclear=unclear,
+            asked_in=asked_in,
+            here=here,
         )
     ]
 

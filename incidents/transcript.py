@@ -33,6 +33,7 @@ class Message:
     position: int
     thread: str | None = None
     files: tuple[str, ...] = ()
+    file_ids: tuple[str, ...] = ()
     late: bool = False
     edited_at: datetime | None = None
     revisions: tuple[Revision, ...] = ()
@@ -70,7 +71,14 @@ def _apply(messages: dict[tuple[str, str], Message], entry: Entry) -> None:
     if isinstance(event, e.MessageDeleted):
         gone = before or Message(entry.at, event.actor, "", *key, entry.position)
         messages[key] = replace(
-            gone, text="", files=(), revisions=(), edited_at=None, deleted_at=entry.at, deleted_by=event.actor
+            gone,
+            text="",
+            files=(),
+            file_ids=(),
+            revisions=(),
+            edited_at=None,
+            deleted_at=entry.at,
+            deleted_by=event.actor,
         )
     elif before is None:
         messages[key] = _posted(entry, event)
@@ -94,6 +102,7 @@ def _posted(entry: Entry, event: e.MessagePosted | e.MessageEdited) -> Message:
         position=entry.position,
         thread=None if isinstance(event, e.MessageEdited) else event.thread,
         files=() if isinstance(event, e.MessageEdited) else event.files,
+        file_ids=() if isinstance(event, e.MessageEdited) else event.file_ids,
         late=not isinstance(event, e.MessageEdited) and event.late,
         edited_at=entry.at if edited else None,
     )
@@ -110,6 +119,7 @@ def _found_later(before: Message, entry: Entry, event: e.MessagePosted) -> Messa
         author=event.actor,
         thread=event.thread,
         files=() if before.gone else event.files,
+        file_ids=() if before.gone else event.file_ids,
         late=event.late,
         revisions=revisions,
     )
@@ -123,6 +133,7 @@ def _scrub(messages: dict[tuple[str, str], Message], entry: Entry) -> None:
                 message,
                 text=SCRUBBED,
                 files=(),
+                file_ids=(),
                 revisions=(),
                 scrubbed_at=entry.at,
                 scrubbed_by=entry.event.actor,

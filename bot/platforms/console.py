@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
-from bot.chat import Content, DeliveryError, Marks, Receive, Upload
+from aiohttp.web import RouteDef
+
+from bot.chat import Content, DeliveryError, House, Incoming, Marks, Receive, Request, Upload
 from bot.platforms.console_people import ConsolePeople
 from bot.platforms.console_store import Attachment, Channel, Message, Page
 from bot.platforms.console_text import ConsoleMarks, channel_name, storable
@@ -53,7 +55,7 @@ class Console(ConsolePeople):
         """Call back with everything that the bot does from now on."""
         self._observers.append(callback)
 
-    async def start(self, receive: Receive) -> None:
+    async def start(self, receive: Receive, house: House | None = None) -> None:
         """Hand over what people did meanwhile, oldest first, then go on handing over."""
         await self._catch_up(receive)
         self._receive = receive
@@ -61,6 +63,10 @@ class Console(ConsolePeople):
     async def stop(self) -> None:
         """Hand over no more; what people do from now on is kept."""
         self._receive = None
+
+    def routes(self) -> Sequence[RouteDef]:
+        """None: the pages of the chat are the demo's."""
+        return ()
 
     async def post(self, channel: str, content: Content, *, key: str, thread: str | None = None) -> str:
         """Post a new message and return its id; a key that was seen returns the id of then."""
@@ -70,10 +76,24 @@ class Console(ConsolePeople):
         self._say("say", message)
         return message.id
 
-    async def find(self, channel: str, key: str) -> str | None:
+    async def find(self, channel: str, key: str, *, thread: str | None = None) -> str | None:
         """The id of the message posted with `key`, if it was."""
         found = self.store.by_key.get(key)
         return found if found is not None and self.store.messages[found].channel == channel else None
+
+    async def history(self, channel: str, seconds: float) -> Sequence[Incoming]:
+        """What people wrote there in the last so many seconds, oldest first."""
+        since = self._clock.now() - timedelta(seconds=seconds)
+        written = [m for m in self.messages(self._known(channel).id) if m.at >= since]
+        return [self._written(m) for m in written if not (m.by_bot or m.deleted)]
+
+    async def fetch(self, file_id: str) -> bytes:
+        """People post no files here."""
+        raise DeliveryError("files cannot be posted in this chat")
+
+    async def group(self, name: str) -> frozenset[str]:
+        """There are no groups here."""
+        return frozenset()
 
     async def edit(self, channel: str, message_id: str, content: Content) -> None:
         """Replace what a message of the bot's shows; the same content again changes nothing."""
@@ -126,6 +146,10 @@ class Console(ConsolePeople):
         """The id of the channel that is called so now, or None."""
         return self.channel_named(name)
 
+    async def title(self, channel: str) -> str:
+        """What a channel is called now."""
+        return self._known(channel).name
+
     async def direct(self, user: str) -> str:
         """The channel of direct messages with a person."""
         if user not in self.people:
@@ -149,6 +173,7 @@ class Console(ConsolePeople):
         invite: tuple[str, ...] = (),
         pin: str | None = None,
         archive: bool | None = None,
+        links: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """Set the topic, let people in, pin a message, archive or bring back: what is asked for, together."""
         found = self._known(channel)
@@ -156,6 +181,7 @@ class Console(ConsolePeople):
             raise DeliveryError(f"nobody here is called {', '.join(unknown)}")
         pinned = self._posted(channel, pin, by_bot=False) if pin is not None else None
         found.topic = found.topic if topic is None else storable(topic)
+        found.links = [list(link) for link in links] or found.links
         found.members += [user for user in dict.fromkeys(invite) if user not in found.members]
         found.archived = found.archived if archive is None else archive
         if pinned is not None:
@@ -186,6 +212,18 @@ class Console(ConsolePeople):
             callback(Output(at=at, do="page", channel=None, text=text, to=(person,)))
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _written(self, message: Message) -> Request:
+        return Request(
+            platform=self.name,
+            event_id=message.id,
+            channel=message.channel,
+            user=message.author,
+            age=max(0.0, (self._clock.now() - message.at).total_seconds()),
+            text=message.text,
+            message_id=message.id,
+            thread=message.thread,
+        )
 
     def _known(self, channel: str) -> Channel:
         found = self.store.channels.get(channel)

@@ -30,6 +30,7 @@ class ConsolePeople:
     """
 
     name = "console"
+    keeps = True
 
     def __init__(
         self,
@@ -165,7 +166,7 @@ class ConsolePeople:
         found = [c for c in self.store.channels.values() if c.name == wanted]
         return min(found, key=lambda c: (c.archived, -int(c.id[1:]))).id if found else None
 
-    def history(self, channel: str, *, seen_by: str | None = None) -> list[Message]:
+    def messages(self, channel: str, *, seen_by: str | None = None) -> list[Message]:
         """Every message of a channel in order, threads included; without `seen_by`, whispers too."""
         found = self.store.by_channel.get(channel, [])
         return [m for m in found if seen_by is None or m.seen_by(seen_by)]

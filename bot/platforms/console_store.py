@@ -40,6 +40,7 @@ class Channel:
     topic: str = ""
     archived: bool = False
     members: list[str] = field(default_factory=list)
+    links: list[list[str]] = field(default_factory=list)
     rev: int = 0
 
     @property

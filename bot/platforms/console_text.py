@@ -61,6 +61,10 @@ class ConsoleMarks:
         """A block of fixed width (the text is already neutral)."""
         return f"```\n{text.strip(chr(10))}\n```"
 
+    def link(self, url: str) -> str:
+        """The address itself: the page makes it one that can be followed."""
+        return url
+
     def bold(self, text: str) -> str:
         """The same text: the first line of a card stands out by itself."""
         return text

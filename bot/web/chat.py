@@ -92,7 +92,7 @@ class Chat:
         """A channel's messages as data."""
         reader = self._reader(request.query)
         channel = reader.channel(request.query.get("channel"))
-        found = [m for m in self._console.history(channel.id, seen_by=reader.me) if not m.deleted]
+        found = [m for m in self._console.messages(channel.id, seen_by=reader.me) if not m.deleted]
         rows = [
             {
                 "id": m.id,

@@ -24,6 +24,7 @@ def open_(
     private: bool = False,
     drill: bool = False,
     policy: Name | None = None,
+    here: bool = False,
     case: Case,
 ) -> Reply | None:
     """Open an incident: its channel is made, the on-call person is paged, the clocks start.
@@ -33,7 +34,10 @@ def open_(
     /incident open critical Keys were leaked --private       for the people in it alone
     /incident open high Search is slow --since 40m           the impact began 40 minutes ago
     /incident open critical Failover --drill                 an exercise, marked as one
+    /incident open high Search is slow --here                this channel becomes the incident's
     """
+    if here:
+        _must_be_free(case)
     name = service.name if service else None
     chosen = _policy(case, name, policy)
     level = severity_of(chosen, severity)
@@ -50,10 +54,21 @@ def open_(
         since=case.now - timedelta(seconds=since) if since else None,
         private=private,
         drill=drill,
+        asked_in=case.channel,
+        here=here,
     )
     case.log.adopt(chosen)
     case.record(*opened, number=number)
     return _warning(similar, number)
+
+
+def _must_be_free(case: Case) -> None:
+    """A channel that people have can become an incident's, where it is nothing else."""
+    if case.number is not None:
+        raise RefusedError(f"This channel is INC-{case.number}'s; leave --here out, and a new one is made.")
+    if case.place != "elsewhere":
+        what = "Direct messages" if case.place == "direct" else "A channel of my configuration"
+        raise RefusedError(f"{what} cannot become an incident's channel; leave --here out, and one is made.")
 
 
 def _policy(case: Case, service: str | None, name: str | None) -> Policy:

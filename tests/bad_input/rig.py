@@ -208,7 +208,7 @@ class Rig:
         )
         query = select(kept.c.message_id).where(kept.c.channel == channel, kept.c.position.in_(stream))
         found = await self.stage.bot.store.read(lambda c: set(c.execute(query).scalars()))
-        written = {m.id for m in self.stage.console.history(channel) if not m.by_bot}
+        written = {m.id for m in self.stage.console.messages(channel) if not m.by_bot}
         assert written <= found, written - found
 
 

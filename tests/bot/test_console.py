@@ -65,8 +65,8 @@ async def test_what_was_done_survives_a_kill(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     chat = console(tmp_path / "chat.db")
-    assert [m.plain for m in chat.history(ops(chat))] == ["/ack", "Redis is down"]
-    assert chat.history(ops(chat))[1].reactions == {"✅": ["watchbell"]}
+    assert [m.plain for m in chat.messages(ops(chat))] == ["/ack", "Redis is down"]
+    assert chat.messages(ops(chat))[1].reactions == {"✅": ["watchbell"]}
     took: list[Incoming] = []
 
     async def receive(act: Incoming) -> None:
@@ -115,7 +115,7 @@ async def test_the_newest_that_fits() -> None:
     assert newest(card="incident") == second
     assert newest(card="incident", containing="is down") == first
     assert newest(button="ack") == second
-    assert newest(containing="redis", seen_by="bob") == chat.history(ops(chat))[-1].id
+    assert newest(containing="redis", seen_by="bob") == chat.messages(ops(chat))[-1].id
     assert newest(containing="nowhere") is None
     assert newest(card="incident", channel=chat.creates("other")) is None
 
@@ -203,7 +203,7 @@ async def test_a_deleted_message_leaves_its_place_and_nothing_else(tmp_path: Pat
     said = await chat.says("alice", ops(chat), "my password is hunter2")
     await chat.reacts("bob", said, "📌")
     await chat.deletes("alice", said)
-    (left,) = console(tmp_path / "chat.db").history(ops(chat))
+    (left,) = console(tmp_path / "chat.db").messages(ops(chat))
     assert (left.deleted, left.text, left.plain, left.reactions) == (True, "", "", {})
     assert chat.newest(containing="hunter2") is None
     with pytest.raises(NotPossibleError, match="not there"):
@@ -251,10 +251,10 @@ async def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
         await chat.edit(ops(chat), card, content("after"))
     with pytest.raises(Exception, match="readonly"):
         await chat.says("alice", ops(chat), "/ack")
-    assert [m.plain for m in chat.history(ops(chat))] == ["before"]
+    assert [m.plain for m in chat.messages(ops(chat))] == ["before"]
     chat.store._db.execute("PRAGMA query_only=OFF")
     await chat.edit(ops(chat), card, content("after"))
-    assert [m.plain for m in chat.history(ops(chat))] == ["after"]
+    assert [m.plain for m in chat.messages(ops(chat))] == ["after"]
 
 
 def test_times_are_told_in_the_configured_zone() -> None:
@@ -307,6 +307,6 @@ def test_any_text_can_be_said(text: str) -> None:
     async def run() -> None:
         chat = console()
         await chat.says("alice", ops(chat), text)
-        assert len(chat.history(ops(chat))) == 1
+        assert len(chat.messages(ops(chat))) == 1
 
     asyncio.run(run())

@@ -38,6 +38,9 @@ class HtmlMarks:
     def bold(self, text: str) -> str:
         return f"<b>{text}</b>"
 
+    def link(self, url: str) -> str:
+        return url
+
 
 def filled(source: str, marks: object = RENDERER.plain_marks, **data: object) -> str:
     """A template given as text."""

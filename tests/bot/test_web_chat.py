@@ -42,7 +42,7 @@ async def test_forms_work_without_scripts(bot: SampleBot, browser: Browser) -> N
     back = f"/?as=alice&channel={ops(bot)}"
     assert await browser.post("/chat/say", {**where, "text": "hello"}, HTML) == (303, back)
     assert bot.console is not None
-    (message,) = bot.console.history(ops(bot))
+    (message,) = bot.console.messages(ops(bot))
     here = {**where, "message": message.id}
     assert await browser.post("/chat/react", {**here, "emoji": "📌"}, HTML) == (303, back)
     assert message.reactions == {"📌": ["alice"]}
@@ -138,7 +138,7 @@ async def test_whispers_and_private_channels_stay_private(bot: SampleBot, browse
         assert "only for alice" not in (await browser.get(path.format("mallory")))[1]
     assert "#secret" not in (await browser.get(f"/?as=mallory&channel={secret}"))[1]
     assert "hush" not in (await browser.get(f"/chat/messages?as=mallory&channel={secret}"))[1]
-    number = bot.console.history(secret)[0].files[0].id
+    number = bot.console.messages(secret)[0].files[0].id
     assert (await browser.get(f"/chat/files/{number}?as=alice"))[0] == 200
     assert (await browser.get(f"/chat/files/{number}?as=mallory"))[0] == 404
 

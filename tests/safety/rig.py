@@ -18,7 +18,7 @@ from sqlalchemy import event, select, text
 
 from bot import store
 from bot.app import Bot, boot
-from bot.chat import Incoming, Receive
+from bot.chat import House, Incoming, Receive
 from bot.config import Settings, load
 from bot.platforms.console import Console
 from bot.platforms.console_store import Message
@@ -55,10 +55,10 @@ class OddChat(Console):
         self.reactions_fail = False
         self._listeners: list[Receive] = []
 
-    async def start(self, receive: Receive) -> None:
+    async def start(self, receive: Receive, house: House | None = None) -> None:
         """As ever; who starts second listens, too."""
         self._listeners.append(receive)
-        await super().start(self._everybody)
+        await super().start(self._everybody, house)
 
     async def stop(self) -> None:
         """Nobody listens any more."""
