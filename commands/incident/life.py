@@ -85,12 +85,19 @@ def resolve(text: Text | None = None, *, case: Case) -> None:
 
 
 @command("reopen", effect="incident")
-def reopen(why: Text | None = None, *, case: Case) -> None:
+def reopen(why: Text | None = None, *, incident: int | None = None, case: Case) -> None:
     """Open a resolved or closed incident again; its clocks start anew.
 
     /incident reopen it drops again
+    /incident reopen it is back incident=42    from anywhere: a closed one's channel takes no messages
     """
-    case.record(*life.reopen(case.incident, by=case.by, now=case.now, policy=case.policy, why=why or ""))
+    found = case.incident if incident is None else case.other(incident)
+    if not found.visible_to(case.by, found.number == case.number):
+        raise RefusedError(f"There is no INC-{incident}; `/incident list` shows the open ones.")
+    policy = case.log.policy(found)
+    case.record(
+        *life.reopen(found, by=case.by, now=case.now, policy=policy, why=why or ""), number=found.number
+    )
 
 
 @command("close", effect="incident")
