@@ -473,11 +473,11 @@ class Inbox:
                 await self._answered(request, [self._said(result, place)])
             return
         if isinstance(result, File):
-            await self._upload(request, result)
+            await self._upload(request, result, place)
             await self._answered(request, [])
             return
         if isinstance(result, Answer):
-            await self._show(request, result)
+            await self._show(request, result, place)
         await self._answered(request, [])
 
     async def _change(
@@ -516,19 +516,23 @@ class Inbox:
 
         await self._store.run(unit)
 
-    async def _show(self, request: Request, answer: Answer) -> None:
-        """An answer, in the channel where it was asked for; redacted, long text as a file."""
+    async def _show(self, request: Request, answer: Answer, place: Place) -> None:
+        """An answer, in the channel where it was asked for; redacted, long text as a file.
+
+        In a channel that nobody configured it is for the person asking alone, and the bot does not join for it.
+        """
         platform = self._platforms[request.platform]
         answer = self._desk.redactor.redact_data(answer)
         text, upload = self._renderer.answer(answer, platform.marks)
         content = Content(text, text)
         key = f"wb-answer-{_message_id(request) or request.event_id}"
-        if answer.private:
+        if answer.private or (place.kind == "elsewhere" and upload is None):
             await platform.whisper(request.channel, request.user, content, thread=request.thread)
         elif await self._answered_before(request, key):
             return
         elif upload is not None:
-            await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
+            channel, thread = await self._room(request, place)
+            await platform.upload(channel, upload, content, key=key, thread=thread)
         else:
             await platform.post(request.channel, content, key=key, thread=request.thread)
 
@@ -540,14 +544,21 @@ class Inbox:
         found = await self._platforms[request.platform].find(request.channel, key, thread=request.thread)
         return found is not None
 
-    async def _upload(self, request: Request, file: File) -> None:
+    async def _room(self, request: Request, place: Place) -> tuple[str, str | None]:
+        """Channel and thread for a file; elsewhere the person's direct messages."""
+        if place.kind == "elsewhere":
+            return await self._platforms[request.platform].direct(request.user), None
+        return request.channel, request.thread
+
+    async def _upload(self, request: Request, file: File, place: Place) -> None:
         platform = self._platforms[request.platform]
         content = self._deliverer.content("sentence", {"text": file.text}, platform)
         upload = Upload(file.name, file.data, file.mime)
         key = f"wb-answer-{_message_id(request) or request.event_id}"
         if await self._answered_before(request, key):
             return
-        await platform.upload(request.channel, upload, content, key=key, thread=request.thread)
+        channel, thread = await self._room(request, place)
+        await platform.upload(channel, upload, content, key=key, thread=thread)
 
     # -- reactions, edits, deletions --------------------------------------------------------------
 
