@@ -95,6 +95,7 @@ def _incident_buttons(i: Incident) -> tuple[Button, ...]:
         return (Button("Post-mortem draft", "/export md", "primary"), Button("Reopen", "/reopen"))
     return (
         Button("Acknowledge", "/ack", "" if i.acknowledged_at else "primary"),
+        Button("Update", "/update"),
         Button("Runbook", "/runbook"),
         Button("Escalate", "/escalate"),
         Button("Resolve", "/resolve"),

@@ -156,6 +156,12 @@ document.addEventListener("submit", async (event) => {
   const form = event.target, button = event.submitter;
   if (form.method !== "post") return;
   event.preventDefault();
+  if (button?.dataset.draft) { // it takes words: they are typed where one types
+    const say = $(form.closest("#thread") ? "#thread .say textarea" : "#chat .say textarea") ?? $(".say textarea");
+    say.value = button.dataset.draft;
+    say.focus();
+    return;
+  }
   const body = new URLSearchParams(new FormData(form, button));
   const action = button?.getAttribute("formaction") ?? form.getAttribute("action");
   const box = form.matches(".say") && $("textarea", form);

@@ -34,7 +34,7 @@ def test_the_card_of_a_new_incident() -> None:
         "🔴 Critical · INC-42 Redis is down · realtime",
         "Not acknowledged, open since 02:30 CET · owner – · commander –",
         "Next: first response due 02:45 CET · team lead paged 03:00 CET",
-        "ETA – · 1 request waiting · status page due [Acknowledge] [Runbook] [Escalate] [Resolve] [Catch up]",
+        "ETA – · 1 request waiting · status page due [Acknowledge] [Update] [Runbook] [Escalate] [Resolve] [Catch up]",
     ]
 
 
@@ -56,7 +56,7 @@ def test_the_card_moves_on() -> None:
         "Identified since 02:35 CET · owner alice · commander carol",
         "Next: team lead paged 03:00 CET · update due 03:05 CET",
         "ETA 03:30 CET · status page due",
-        "Last update: failover failed [Acknowledge] [Runbook] [Escalate] [Resolve] [Catch up]",
+        "Last update: failover failed [Acknowledge] [Update] [Runbook] [Escalate] [Resolve] [Catch up]",
     ]
     tale.wait(hours=1)
     assert "ETA 03:30 CET (passed)" in tale.card()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from bot.chat import Content
+from bot.chat import Button, Content
 from tests.bot.sample_bot import SampleBot
 from tests.browser.conftest import PHONE, Open
 
@@ -159,6 +159,17 @@ async def test_one_s_own_messages_can_be_edited_and_deleted(open_page: Open) -> 
     await message.hover()
     await message.get_by_role("button", name="Delete").click()
     await expect(bob.locator("#messages")).to_contain_text("This message was deleted")
+
+
+async def test_a_button_that_takes_words_begins_the_line(bot: SampleBot, open_page: Open) -> None:
+    """Update asks nothing of the bot: it puts the command where one types, and the words follow."""
+    page = await open_page("alice")
+    channel = bot.console.channel_named("#ops")
+    content = Content("How is it going", "How is it going", (Button("Update", "/update"),))
+    await bot.console.post(channel or "", content, key="a card to update from")
+    await page.get_by_role("button", name="Update").last.click()
+    await expect(page.locator("#say")).to_have_value("/update ")
+    await expect(page.locator("#say")).to_be_focused()
 
 
 async def test_threads_open_beside_and_count(open_page: Open) -> None:

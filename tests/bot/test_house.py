@@ -1,0 +1,55 @@
+"""What a chat may ask of the bot: forms that can be read, and a person's home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.house import BotHouse
+from tests.safety.rig import Chat, chatting
+
+
+def house(chat: Chat) -> BotHouse:
+    bot = chat.stage.bot
+    return BotHouse(bot.store, bot.desk, bot.registry, bot.renderer, bot.clock, chat.console)
+
+
+async def test_a_form_learns_why_its_line_cannot_be_read(tmp_path: Path) -> None:
+    async with chatting(tmp_path, opened=False) as chat:
+        assert house(chat).refusal("/incident open critical Redis is down service=realtime") is None
+        assert "Did you mean realtime" in (house(chat).refusal("/incident open high X service=realtme") or "")
+        assert "eta" in (house(chat).refusal("/update going on eta=soon") or "")
+
+
+async def test_a_form_offers_severities_and_services(tmp_path: Path) -> None:
+    async with chatting(tmp_path, opened=False) as chat:
+        assert house(chat).severities()[0] == "critical"
+        assert len(set(house(chat).severities())) == len(house(chat).severities())
+        assert "realtime" in house(chat).services()
+
+
+async def test_a_home_shows_incidents_what_waits_for_the_person_and_who_is_on_call(tmp_path: Path) -> None:
+    """Requests stand there for those who can answer them, with the buttons; never for who asked."""
+    async with chatting(tmp_path) as chat:
+        await chat.alice.says("/scale realtime 10")
+        for_bob = await house(chat).home("bob")
+        assert "INC-1 Redis is down" in for_bob[0].plain
+        assert "#inc-1-redis-is-down" in for_bob[0].plain
+        assert "#1 alice asks: scale realtime 3 → 10" in for_bob[1].plain
+        assert [b.value for b in for_bob[1].buttons] == ["/approve 1", "/deny 1", "/why 1"]
+        assert "secondary: bob (you)" in for_bob[-1].plain
+        for_alice = "\n".join(section.plain for section in await house(chat).home("alice"))
+        assert "No request waits for you." in for_alice
+        assert "asks" not in for_alice
+
+
+async def test_a_home_of_somebody_unknown_says_so_and_nothing_else(tmp_path: Path) -> None:
+    async with chatting(tmp_path) as chat:
+        [only] = await house(chat).home("zoe")
+        assert only.plain.startswith("I do not know you")
+
+
+async def test_a_home_shows_no_private_incident_to_others(tmp_path: Path) -> None:
+    async with chatting(tmp_path, opened=False) as chat:
+        await chat.alice.says("/incident open critical Keys were leaked --private", "#ops")
+        assert "Keys were leaked" in (await house(chat).home("alice"))[0].plain
+        assert (await house(chat).home("mallory"))[0].plain == "No incident is open."
