@@ -1,4 +1,4 @@
-"""The command line: demo, run, play, check, simulate, export, audit and db."""
+"""The command line: demo, run, play, check, simulate, export, manifest, audit and db."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 audit = typer.Typer(help="Check that nobody changed the log.", no_args_is_help=True)
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
+manifest = typer.Typer(help="Print what a chat has to know of the app.", no_args_is_help=True)
+app.add_typer(manifest, name="manifest")
 app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")
 
@@ -155,14 +157,55 @@ def play(
 
 
 @app.command()
-def check(config: ConfigOption = None) -> None:
-    """Check a configuration: one line a fault with its line number, and exit status 2."""
+def check(
+    config: ConfigOption = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Read the file only; ask no chat.")] = False,
+) -> None:
+    """Check a configuration: one line a fault with its line number, and exit status 2.
+
+    Where there is nothing to fault and Slack's tokens are set, Slack is asked whether it knows them, the channels
+    and the people: a line each, and exit status 1 where one is wrong.
+    """
     settings = settings_of(config)
     people, services = len(settings.people), len(settings.catalogue.services)
     typer.echo(
         f"{settings.origin} is in order: {people} people, {services} services, "
         f"{len(settings.policies)} policies ({', '.join(settings.policies)})."
     )
+    if not offline and settings.platforms.get("slack", {}).get("bot_token") is not None:
+        asyncio.run(check_slack(settings))
+
+
+async def check_slack(settings: Settings) -> None:
+    """Ask Slack about all that the configuration names in it; exit status 1 where something is wrong."""
+    try:
+        from bot.platforms import slack_check
+    except ModuleNotFoundError as error:
+        fail(f"Slack needs the package {error.name}; install watchbell with its extra: watchbell[slack].", 1)
+    faults = 0
+    async for line in slack_check.check(settings):
+        typer.echo(f"slack  {line}", err=not line.right)
+        faults += not line.right
+    if faults:
+        fail(f"Slack is not in order: {faults} of these are to be mended; docs/slack.md helps.", 1)
+
+
+@manifest.command("slack")
+def manifest_slack(
+    http: Annotated[
+        str,
+        typer.Option("--http", help="Where Slack reaches the bot; without it, Socket Mode.", metavar="URL"),
+    ] = "",
+    prefix: Annotated[
+        str, typer.Option(help="Have only this slash command; all others go behind it: /wb ack.")
+    ] = "",
+    name: Annotated[str, typer.Option(help="What the app is called.")] = "Watchbell",
+) -> None:
+    """Print the manifest of the Slack app, to be pasted where Slack creates it; docs/slack.md says how."""
+    from bot.platforms.slack_manifest import manifest as slack
+    from bot.platforms.slack_manifest import written
+
+    typer.echo(written(slack(url=http, prefix=prefix, name=name)), nl=False)
 
 
 @app.command()

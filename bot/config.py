@@ -13,6 +13,7 @@ from bot.config_faults import ConfigError, Fault, Finding, dotted, printable
 from bot.config_schema import validate
 from bot.config_settings import Settings
 from bot.config_yaml import MOST_BYTES, Document, UnreadableError, read
+from bot.platforms.slack_config import misplaced
 from bot.resources import resource
 
 __all__ = ["ConfigError", "Fault", "Settings", "load"]
@@ -42,7 +43,10 @@ def load(
         document,
         chain(document.findings, check_secrets(document.data)),
         chain(
-            misfits, check(document.data, commands), check_variables(document.data, environ, wanted=wanted)
+            misfits,
+            check(document.data, commands),
+            check_variables(document.data, environ, wanted=wanted),
+            misplaced(document.data, environ if wanted else {}),
         ),
     )
     if faults or config is None:
@@ -73,6 +77,8 @@ def _faults(name: str, document: Document, first: Iterable[Finding], then: Itera
     """The findings by line, each once; what comes of a finding among `first` is not said again."""
     found = list(first)
     known = {finding.path for finding in found}
+    # A secret in the file stands where the name of its variable belongs, which is missing therefore.
+    known |= {(*path[:-1], f"{path[-1]}_env") for path in known if path}
     found += [finding for finding in then if finding.path not in known]
     faults = {
         Fault(

@@ -53,7 +53,7 @@ def build(
         pager={kind: secret(service.url_env, environ) for kind, service in config.pager.items()},
         web=_web(config.web, overrides, environ),
         targets={name: with_secrets(target.model_dump(), environ) for name, target in config.targets.items()},
-        platforms={name: with_secrets(section or {}, environ) for name, section in config.platforms.items()},
+        platforms={name: with_secrets(s, environ) for name, s in config.platforms.sections().items()},
     )
 
 

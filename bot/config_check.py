@@ -13,7 +13,7 @@ from typing import Any
 from bot.config_check_policies import check_policies
 from bot.config_check_rotas import check_rotas
 from bot.config_faults import Finding, KeyPath, each, each_text, mapping, quoted, texts, unknown
-from bot.config_values import seconds
+from bot.config_values import SLACK_MEMBER, SLACK_MEMBER_IS, seconds
 
 # (where the name stands, what it names, the section that has it, words that are allowed beside)
 _REFERENCES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -49,10 +49,7 @@ _PLANNED = {
 }
 # Only whole ids are anybody's; a display name can be copied.
 _ACCOUNTS = {
-    "slack": (
-        re.compile(r"[UW][A-Z0-9]{6,20}"),
-        "a member ID such as U012AB3CD, as Slack shows it in the profile",
-    ),
+    "slack": (re.compile(SLACK_MEMBER), SLACK_MEMBER_IS),
     "matrix": (
         re.compile(r"@[^:@\s]{1,200}:[\w.:\[\]-]{1,200}", re.ASCII),
         "a whole user ID such as @alice:example.com",
@@ -115,7 +112,8 @@ def _adapters(data: Any) -> Iterator[Finding]:
 
 def _adapters_in(folder: str) -> set[str]:
     files = Path(__file__).with_name(folder).glob("[a-z]*.py")
-    return {*_PLANNED[folder], *(file.stem for file in files)}
+    # A file whose name goes on after an adapter's, such as console_text, is a part of it.
+    return {*_PLANNED[folder], *(file.stem for file in files if "_" not in file.stem)}
 
 
 def _channels(data: Any) -> Iterator[Finding]:
@@ -139,6 +137,9 @@ def _accounts(data: Any) -> Iterator[Finding]:
         first = taken.setdefault((platform, account), person)
         if first != person:
             yield Finding(path, f"{first} has this {platform} account already; an account is one person's")
+    for path, account in each_text(data, "platforms.slack.guests.*"):
+        if _ACCOUNTS["slack"][0].fullmatch(account) and ("slack", account) not in taken:
+            yield Finding(path, "nobody under `people` has this account; only who is listed there counts")
 
 
 def _services(data: Any) -> Iterator[Finding]:
@@ -199,3 +200,7 @@ def _commands(data: Any, commands: Collection[str]) -> Iterator[Finding]:
     for path, name in named:
         if name not in commands:
             yield Finding(path, unknown("command", name, commands))
+    firsts = {name.partition(" ")[0] for name in commands} - {"incident"}
+    for path, word in each_text(data, "platforms.slack.prefix"):
+        if word in firsts:
+            yield Finding(path, f"/{word} is a command already; take another word")

@@ -21,12 +21,17 @@ from bot.config_values import (
     Regex,
     Role,
     ServiceName,
+    SlackApi,
+    SlackGroup,
+    SlackMember,
+    SlackPrefix,
     Text,
     Url,
     Variable,
     Word,
     Zone,
 )
+from bot.platforms import slack_config
 
 
 class Model(BaseModel):
@@ -254,6 +259,53 @@ class Web(Model):
     password_env: Variable | None = None
 
 
+# -- chats ----------------------------------------------------------------------------------------
+
+
+class Slack(Model):
+    """`app_token_env` is for Socket Mode, `signing_secret_env` for HTTP; one of the two it needs."""
+
+    bot_token_env: Variable
+    app_token_env: Variable | None = None
+    signing_secret_env: Variable | None = None
+    prefix: SlackPrefix = ""
+    guests: list[SlackMember] = []
+    roles: dict[Role, list[SlackGroup]] = {}
+    api: SlackApi = slack_config.API
+
+    @model_validator(mode="after")
+    def _reached(self) -> Slack:
+        if self.app_token_env is None and self.signing_secret_env is None:
+            raise ValueError(
+                "say how Slack reaches the bot: `app_token_env` for Socket Mode, or `signing_secret_env` for HTTP"
+            )
+        return self
+
+
+class Platforms(Model):
+    """A chat is used where its section stands here; that there are no others is checked elsewhere."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    console: dict[str, Any] | None = None
+    slack: Slack | None = None
+    matrix: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _there(cls, value: Any) -> Any:
+        """A section that is there but empty is used, with its defaults."""
+        if value == {}:
+            raise ValueError("name at least one chat, such as console")
+        return (
+            {name: {} if s is None else s for name, s in value.items()} if isinstance(value, dict) else value
+        )
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Chat → its settings, of those that are there."""
+        return {name: section for name, section in self.model_dump().items() if section is not None}
+
+
 class Config(Model):
     """The whole file."""
 
@@ -277,4 +329,4 @@ class Config(Model):
     redaction: Redaction = Redaction()
     web: Web = Web()
     targets: dict[Name, Target] = {}
-    platforms: dict[Name, dict[str, Any] | None] = Field(min_length=1)
+    platforms: Platforms

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from bot.config_faults import meant, quoted
+from bot.platforms import slack_config
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 366 * _UNITS["d"]
@@ -107,6 +108,9 @@ def _regex(value: str) -> str:
     return _line(value)
 
 
+SLACK_MEMBER = r"[UW][A-Z0-9]{6,20}"
+SLACK_MEMBER_IS = "a member ID such as U012AB3CD, as Slack shows it in the profile"
+_GROUP_IS = 'a user group: its ID such as S012AB3CD, or its handle in quotes such as "@sre"'
 _CAPITALS = "the name of an environment variable, in capitals"
 _HASHED = 'a channel such as "#ops", in quotes because of the #'
 
@@ -119,10 +123,14 @@ ShortWord = Annotated[str, _word(r"[a-z][a-z0-9]{0,11}", "a short word such as i
 Variable = Annotated[str, _word(r"[A-Z_][A-Z0-9_]{0,99}", _CAPITALS)]
 Channel = Annotated[str, _word(r"#[a-z0-9][a-z0-9_-]{0,78}", _HASHED)]
 Label = Annotated[str, _word(r"[A-Za-z_]\w{0,99}", "the name of an alert label")]
+SlackMember = Annotated[str, _word(SLACK_MEMBER, SLACK_MEMBER_IS)]
+SlackGroup = Annotated[str, _word(r"S[A-Z0-9]{6,20}|@[\w.-]{1,80}", _GROUP_IS)]
+SlackPrefix = Annotated[str, AfterValidator(slack_config.prefix)]
 Line = Annotated[str, AfterValidator(_line)]
 Text = Annotated[str, AfterValidator(_text)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Url = Annotated[str, AfterValidator(_url)]
+SlackApi = Annotated[str, AfterValidator(_url), AfterValidator(slack_config.api)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Duration = Annotated[int, BeforeValidator(duration)]
 Delay = Annotated[int, BeforeValidator(_delay)]

@@ -537,7 +537,7 @@ def test_secrets_are_known_to_redaction_and_never_shown(tmp_path: Path) -> None:
     """Tokens and the values of values_env; the longest first, what is too short to cut out left alone."""
     found = base(
         tmp_path,
-        ("{console: {}}", "{console: {}, slack: {bot_token_env: SLACK_TOKEN}}"),
+        ("{console: {}}", "{console: {}, slack: {bot_token_env: SLACK_TOKEN, app_token_env: SLACK_TOKEN}}"),
         ("web:\n  port", "redaction: {values_env: [DATABASE_URL, SHORT, UNSET]}\nweb:\n  port"),
         environ={
             "AM_TOKEN": " one-token ",

@@ -75,7 +75,7 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
     ):
         text = text.replace(before, after)
     found = faults(tmp_path, text, {})
-    assert [line.split(": ")[0] for line in found] == ["1", "5", "14", "37", "45", "53", "57", "60"]
+    assert [line.split(": ")[0] for line in found] == ["1", "5", "14", "37", "45", "45", "53", "57", "60"]
     assert (
         found[-1] == "60: alerts.sources.alertmanager.token_env: the environment variable AM_TOKEN is not set"
     )
@@ -222,7 +222,7 @@ def test_a_variable_that_is_not_there(tmp_path: Path, environ: dict[str, str], s
 
 def test_variables_of_chats_and_targets_are_checked_too(tmp_path: Path) -> None:
     """Their sections are passed through, their secrets are not guessed."""
-    text = BASE.replace("{console: {}}", "{slack: {bot_token_env: SLACK_TOKEN}}")
+    text = BASE.replace("{console: {}}", "{slack: {bot_token_env: SLACK_TOKEN, app_token_env: AM_TOKEN}}")
     text = text.replace("{driver: sandbox}", "{driver: sandbox, tls: {key_env: the key}}")
     assert faults(tmp_path, text) == [
         "45: platforms.slack.bot_token_env: the environment variable SLACK_TOKEN is not set",
