@@ -55,6 +55,7 @@ class Press(Incoming):
 
     message_id: str
     value: str
+    thread: str | None = None  # where the message stands in one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

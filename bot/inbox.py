@@ -172,7 +172,7 @@ class Inbox:
                 user=incoming.user,
                 age=incoming.age,
                 text=incoming.value,
-                thread=None,
+                thread=incoming.thread,
                 files=PRESSED,
                 barred=incoming.barred,
             )

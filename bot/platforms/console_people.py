@@ -100,7 +100,8 @@ class ConsolePeople:
         if button is None:
             raise NotPossibleError(f"that message has no button “{label}” any more")
         common = self._common(user, message.channel)
-        await self._do(Press(**common, message_id=message.id, value=button.value))
+        press = Press(**common, message_id=message.id, value=button.value, thread=message.thread)
+        await self._do(press)
 
     async def edits(self, user: str, message_id: str, text: str) -> None:
         """Change a message of one's own."""

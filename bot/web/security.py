@@ -17,8 +17,8 @@ from bot.web.context import WebSettings
 
 _log = structlog.get_logger()
 
-# Called by machines, under whatever name or address; alerts bring a token of their own.
-MACHINES = ("/healthz", "/readyz", "/metrics", "/alerts/")
+# Called by machines, under whatever name or address; alerts bring a token, Slack's requests a signature.
+MACHINES = ("/healthz", "/readyz", "/metrics", "/alerts/", "/slack/events")
 PUBLIC = ("/status", "/static/", "/favicon.ico")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
