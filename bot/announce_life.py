@@ -271,7 +271,8 @@ def major(ev: e.MajorChanged, before: Incident, i: Incident, batch: Batch, facts
 
 def noted(ev: e.NoteAdded, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     """A reaction on the note; a line only where the chat shows no message of it."""
-    if ev.message_id is not None:
+    # What was typed as a slash command has an id of the inbox's own making.
+    if ev.message_id is not None and not ev.message_id.startswith("ran-"):
         return [Say(f"incident:{i.number}", "react", "", {"message_id": ev.message_id, "emoji": "📌"}, 2)]
     return [say(i, "noted", what="noted", actor=ev.actor, text=ev.text)]
 

@@ -48,6 +48,9 @@ class Rig(Protocol):
 
     platform: Platform
     took: list[Incoming]  # what the bot was given, redeliveries included
+    keeps_presses: bool  # whether a button pressed while the bot is away is handed over later
+    longest: int  # characters of a message
+    empty: bool  # whether a message may have no character
 
     def user(self, name: str) -> str: ...
     @property
@@ -57,6 +60,7 @@ class Rig(Protocol):
     def private_channel(self, *names: str) -> str: ...
 
     async def kill(self) -> None: ...  # the process dies; people go on
+    async def close(self) -> None: ...  # the end of the test
     async def start(self, *, fail: Callable[[Incoming], bool] | None = None) -> None: ...
     def forward(self, seconds: float) -> None: ...
 
@@ -76,6 +80,9 @@ class Rig(Protocol):
 
 class ConsoleRig:
     """The built-in chat on a file; `kill` leaves everything as a killed process leaves it."""
+
+    keeps_presses = True
+    longest, empty = 100_000, True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -110,6 +117,9 @@ class ConsoleRig:
 
     async def kill(self) -> None:
         self.platform = self._open()
+
+    async def close(self) -> None:
+        self.platform.close()
 
     async def start(self, *, fail: Callable[[Incoming], bool] | None = None) -> None:
         async def receive(act: Incoming) -> None:
@@ -153,7 +163,7 @@ class ConsoleRig:
                 m.thread,
                 m.edited_at is not None,
             )
-            for m in self.platform.history(channel, seen_by=reader)
+            for m in self.platform.messages(channel, seen_by=reader)
         ]
 
     def title(self, channel: str) -> str:
@@ -163,7 +173,23 @@ class ConsoleRig:
         return self.platform.store.channels[channel].topic
 
     def pinned(self, channel: str) -> list[str]:
-        return [m.plain for m in self.platform.history(channel) if m.pinned]
+        return [m.plain for m in self.platform.messages(channel) if m.pinned]
 
 
-RIGS: Mapping[str, Callable[[Path], Rig]] = {"console": ConsoleRig}
+def _slack(folder: Path) -> Rig:
+    from tests.contracts.slack_rig import SlackRig
+
+    return SlackRig(folder)
+
+
+def _slack_socket(folder: Path) -> Rig:
+    from tests.contracts.slack_rig import SlackRig
+
+    return SlackRig(folder, sockets=True)
+
+
+RIGS: Mapping[str, Callable[[Path], Rig]] = {
+    "console": ConsoleRig,
+    "slack": _slack,
+    "slack_socket": _slack_socket,
+}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bot.play import Failure, play_one
-from bot.play_script import Script, decode
+from bot.play_script import Deletes, Edits, Reacts, Says, Script, decode
 from bot.play_stage import StageFactory
 from tests.scenarios.configs import config_for
 
@@ -18,13 +18,30 @@ FOLDER = Path(__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.play"))
 
 
-def _console() -> StageFactory:
+def _console(kept: Collection[str] = ()) -> StageFactory:
     from bot.stage import stage
 
     return stage
 
 
-STAGES: dict[str, Callable[[], StageFactory]] = {"console": _console}
+def _slack(kept: Collection[str] = ()) -> StageFactory:
+    from tests.scenarios.slack_stage import factory
+
+    return factory(sockets=False, kept=kept)
+
+
+def _slack_socket(kept: Collection[str] = ()) -> StageFactory:
+    from tests.scenarios.slack_stage import factory
+
+    return factory(sockets=True, kept=kept)
+
+
+# Each may be told which lines have to stay messages, where commands need not be any.
+STAGES: dict[str, Callable[..., StageFactory]] = {
+    "console": _console,
+    "slack": _slack,
+    "slack_socket": _slack_socket,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +66,37 @@ def script(scenario: str, text: str | None = None) -> Script:
     return decode((text_of(scenario) if text is None else text).encode(), str(FOLDER / f"{scenario}.play"))
 
 
+def kept(script: Script) -> list[str]:
+    """Parts of the lines that somebody edits, deletes, reacts to or answers later: these are messages."""
+    found: list[str | None] = []
+    for step in script.steps:
+        match step:
+            case Edits():
+                found.append(step.old)
+            case Deletes():
+                found.append(step.text)
+            case Reacts():
+                found.append(step.spot.text)
+            case Says():
+                found.append(step.thread)
+            case _:
+                continue
+    return [text for text in found if text is not None]
+
+
 async def rehearse(
     scenario: str, folder: Path, *, platform: str = "console", text: str | None = None
 ) -> Played:
     """Play a scenario (or another text in its place) in a fresh folder."""
     folder.mkdir(parents=True, exist_ok=True)
     out = io.StringIO()
+    played = script(scenario, text)
     failures = await play_one(
-        script(scenario, text),
+        played,
         config=config_for(scenario, folder),
         data=folder,
         json=True,
         out=out,
-        stage_factory=STAGES[platform](),
+        stage_factory=STAGES[platform](kept=kept(played)),
     )
     return Played(failures, [json.loads(line) for line in out.getvalue().splitlines()])

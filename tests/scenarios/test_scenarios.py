@@ -216,12 +216,16 @@ class Watch:
         return [record for _, record in self.recorder.records[before:]]
 
 
+WRITTEN = ("/ack I am on it", "/resolve it was a drill")  # typed while nobody listens: messages everywhere
+
+
 @asynccontextmanager
-async def watch(folder: Path) -> AsyncIterator[Watch]:
+async def watch(folder: Path, platform: str) -> AsyncIterator[Watch]:
     """The whole bot, half an incident in."""
     recorder = Recorder()
     start = parse(OPENED, "x").start
-    async with STAGES["console"]()(config=None, data=folder, start=start, observe=recorder) as stage:
+    made = STAGES[platform](kept=WRITTEN)
+    async with made(config=None, data=folder, start=start, observe=recorder) as stage:
         found = Watch(stage, recorder)
         await found.play(OPENED)
         yield found
@@ -232,9 +236,10 @@ def events(records: list[Record]) -> list[str]:
     return [record.event for record in records if record.event]
 
 
-async def test_after_downtime_each_overdue_step_fires_once_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("platform", STAGES)
+async def test_after_downtime_each_overdue_step_fires_once_in_order(platform: str, tmp_path: Path) -> None:
     """From 02:35 to 03:10: the late clock, bob, carol and one reminder; it says that it was away."""
-    async with watch(tmp_path) as found:
+    async with watch(tmp_path, platform) as found:
         did = await found.away(timedelta(minutes=35))
         fell_due = [kind for kind in events(did) if kind in ("ResponseLate", "EscalationDue", "ReminderDue")]
         assert fell_due.index("ResponseLate") == 0
@@ -247,10 +252,11 @@ async def test_after_downtime_each_overdue_step_fires_once_in_order(tmp_path: Pa
         await found.play("wait 4m\nexpect not is late\nexpect not no update\nexpect not @carol")
 
 
-async def test_after_downtime_what_became_moot_does_not_fire(tmp_path: Path) -> None:
+@pytest.mark.parametrize("platform", STAGES)
+async def test_after_downtime_what_became_moot_does_not_fire(platform: str, tmp_path: Path) -> None:
     """An acknowledgement that came meanwhile is read first: nobody is late, the team lead is still due."""
-    async with watch(tmp_path) as found:
-        did = await found.away(timedelta(minutes=35), write=(("alice", "/ack I am on it"),))
+    async with watch(tmp_path, platform) as found:
+        did = await found.away(timedelta(minutes=35), write=(("alice", WRITTEN[0]),))
         assert "Acknowledged" in events(did)
         assert "ResponseLate" not in events(did)
         mentioned = [name for record in did if record.do == "say" for name in record.to]
@@ -258,17 +264,19 @@ async def test_after_downtime_what_became_moot_does_not_fire(tmp_path: Path) -> 
         assert "carol" in mentioned
 
 
-async def test_after_downtime_a_resolve_that_came_meanwhile_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("platform", STAGES)
+async def test_after_downtime_a_resolve_that_came_meanwhile_ends_it(platform: str, tmp_path: Path) -> None:
     """Nothing is due of what was resolved before the bot came back."""
-    async with watch(tmp_path) as found:
-        did = await found.away(timedelta(hours=3), write=(("alice", "/resolve it was a drill"),))
+    async with watch(tmp_path, platform) as found:
+        did = await found.away(timedelta(hours=3), write=(("alice", WRITTEN[1]),))
         assert "Resolved" in events(did)
         assert not {"ResponseLate", "EscalationDue", "ReminderDue", "PageRepeated"} & set(events(did))
 
 
-async def test_after_a_long_downtime_reminders_collapse(tmp_path: Path) -> None:
+@pytest.mark.parametrize("platform", STAGES)
+async def test_after_a_long_downtime_reminders_collapse(platform: str, tmp_path: Path) -> None:
     """Three hours away is one reminder, and the next one comes at its usual time."""
-    async with watch(tmp_path) as found:
+    async with watch(tmp_path, platform) as found:
         did = await found.away(timedelta(hours=3))
         assert events(did).count("ReminderDue") == 1
         assert len([r for r in did if r.do == "say" and r.card == "reminder"]) == 1

@@ -1,0 +1,69 @@
+"""What the bot does and keeps of an incident does not depend on the chat it happened in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.scenarios.slack_stage import factory
+from tests.scenarios.stages import STAGES, Played, rehearse, text_of
+
+FILE = "kept.json"
+
+
+async def exported(scenario: str, platform: str, folder: Path) -> dict[str, Any]:
+    """INC-1 as the JSON export tells it, once the scenario was played."""
+    text = f"{text_of(scenario)}\nexport 1 json {FILE}\n"
+    played = await rehearse(scenario, folder / platform, platform=platform, text=text)
+    assert not played.failures, "\n".join(str(failure) for failure in played.failures)
+    found: dict[str, Any] = orjson.loads((folder / FILE).read_bytes())
+    return found
+
+
+def told(export: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The timeline: when, who, what kind of thing, and in which words."""
+    return [(row["at"], row["actor"], row["kind"], row["text"]) for row in export["timeline"]]
+
+
+@pytest.mark.parametrize("scenario", ["story", "note_and_pin", "two_approvals", "threads"])
+async def test_an_export_is_the_same_from_every_chat(
+    scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kinds, actors, words and times of the timeline, and what is reckoned from them."""
+    monkeypatch.chdir(tmp_path)
+    exports = {platform: await exported(scenario, platform, tmp_path) for platform in STAGES}
+    timeline = told(exports["console"])
+    assert len(timeline) > 3
+    for platform, export in exports.items():
+        assert told(export) == timeline, platform
+        assert export["metrics"] == exports["console"]["metrics"], platform
+
+
+def did(played: Played) -> Counter[tuple[Any, ...]]:
+    """Everything that the bot did, at what time and at which line; in what order within one is the chats' own."""
+    assert not played.failures, "\n".join(str(failure) for failure in played.failures)
+    names = ("at", "line", "do", "event", "channel", "card", "text")
+    return Counter((*(r[name] for name in names), *sorted(r["to"]), *r["buttons"]) for r in played.records)
+
+
+@pytest.mark.parametrize("scenario", ["critical_not_acknowledged", "for_a_while", "reminder_help", "drift"])
+async def test_the_bot_does_the_same_in_every_chat(scenario: str, tmp_path: Path) -> None:
+    """Messages with their words, mentions and buttons, edits, reactions, pages, and what is recorded."""
+    here = did(await rehearse(scenario, tmp_path / "console"))
+    assert len(here) > 10
+    for platform in STAGES:
+        assert did(await rehearse(scenario, tmp_path / f"on_{platform}", platform=platform)) == here, platform
+
+
+async def test_events_that_slack_delivers_twice_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SAFETY 7: every message and reaction comes a second time, and nothing more is done."""
+    monkeypatch.setitem(STAGES, "twice", partial(factory, sockets=True, twice=True))
+    once = did(await rehearse("two_approvals", tmp_path / "once", platform="slack_socket"))
+    assert did(await rehearse("two_approvals", tmp_path / "twice", platform="twice")) == once
