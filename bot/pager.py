@@ -11,6 +11,8 @@ import apprise
 
 from bot.chat import DeliveryError
 
+NO_SERVICE = "no service for"
+
 
 class Pager(Protocol):
     """Sends a page by one contact method of a person; DeliveryError where that cannot work."""
@@ -28,7 +30,7 @@ class ApprisePager:
         """Send; DeliveryError where the kind is not configured or the service refuses."""
         url = self._urls.get(kind)
         if url is None:
-            raise DeliveryError(f"no service for {kind} is configured under pager:")
+            raise DeliveryError(f"{NO_SERVICE} {kind} is configured under pager:")
         service = apprise.Apprise()
         if not service.add(url.replace("{address}", quote(address, safe=""))):
             raise DeliveryError(f"the {kind} service's URL is not one that Apprise knows")

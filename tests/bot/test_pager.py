@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from bot.chat import DeliveryError
 from bot.pager import ApprisePager
+from incidents import events as e
+from tests.safety.rig import chatting
 
 
 @asynccontextmanager
@@ -54,3 +57,22 @@ async def test_a_method_without_a_service_says_what_to_configure() -> None:
     """One sentence, with the section's name."""
     with pytest.raises(DeliveryError, match="pager:"):
         await ApprisePager({}).send("alice", "phone", "1", "text")
+
+
+async def test_methods_without_a_service_page_nobody_else(tmp_path: Path) -> None:
+    """Nobody was unreachable: whoever is on call has the direct message, and the ladder keeps its times."""
+    async with chatting(tmp_path, opened=False) as chat:
+        chat.stage.bot.deliverer._pager = ApprisePager({})
+        chat.mark()
+        await chat.grace.says("/incident open critical Redis is down service=realtime", "#ops")
+        assert await chat.events("incident-1", e.PageFailed) == []
+        assert "@bob" not in chat.bot_said()
+        direct = chat.console.channel_named("@alice")
+        assert [m for m in chat.console.messages(direct or "") if "You are on call" in m.plain]
+
+
+async def test_where_every_service_fails_the_next_one_is_paged(tmp_path: Path) -> None:
+    async with chatting(tmp_path, opened=False) as chat:
+        chat.stage.bot.deliverer._pager = ApprisePager({"sms": "nonsense://", "phone": "nonsense://"})
+        await chat.grace.says("/incident open critical Redis is down service=realtime", "#ops")
+        assert {event.person for event in await chat.events("incident-1", e.PageFailed)} >= {"alice"}
