@@ -152,6 +152,14 @@ class House(Protocol):
         """The services that a form offers."""
         ...
 
+    async def recall(self, name: str) -> str | None:
+        """What the chat asked to be kept under a name, such as how far it has read; None where nothing is."""
+        ...
+
+    async def keep(self, name: str, value: str) -> None:
+        """Keep a word beside the log, for the next start."""
+        ...
+
     async def home(self, user: str) -> Sequence[Content]:
         """What concerns an account now: its incidents, what waits for it, who is on call; in sections."""
         ...

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from bot import store
 from bot.chat import Button, Content, Platform
 from bot.config import Settings
@@ -58,11 +60,29 @@ class BotHouse:
         """Every service of the configuration."""
         return list(self._settings.catalogue.services)
 
+    async def recall(self, name: str) -> str | None:
+        """What this chat asked to be kept under a name; None where nothing is."""
+        t = store.bindings
+        query = select(t.c.value).where(t.c.name == self._kept(name))
+        row = await self.store.read(lambda connection: connection.execute(query).first())
+        return str(row.value) if row is not None else None
+
+    async def keep(self, name: str, value: str) -> None:
+        """Keep a word beside the log, for the next start."""
+        kept = {"name": self._kept(name)}
+        await self.store.run(lambda unit: unit.upsert(store.bindings, kept, {"value": value}))
+
+    def _kept(self, name: str) -> str:
+        return f"chat:{self.platform.name}:{name}"
+
     async def home(self, user: str) -> Sequence[Content]:
         """An account's open incidents, the requests that it may answer, and who is on call: a section each."""
         person = self._settings.person_of(self.platform.name, user)
         if person is None:
             text = "I do not know you: somebody has to add you under `people:` in my configuration."
+            return [self._content("sentence", {"text": text})]
+        if not self._settings.can(person.name, "reporter"):
+            text = "You have no role here, so there is nothing to show; ask a responder."
             return [self._content("sentence", {"text": text})]
         reader, now = LogReader(self.store, self.desk, person.name), self.clock.now()
         rows = await reader.rows(limit=MOST)

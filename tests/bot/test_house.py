@@ -52,4 +52,19 @@ async def test_a_home_shows_no_private_incident_to_others(tmp_path: Path) -> Non
     async with chatting(tmp_path, opened=False) as chat:
         await chat.alice.says("/incident open critical Keys were leaked --private", "#ops")
         assert "Keys were leaked" in (await house(chat).home("alice"))[0].plain
-        assert (await house(chat).home("mallory"))[0].plain == "No incident is open."
+        assert (await house(chat).home("grace"))[0].plain == "No incident is open."
+
+
+async def test_a_home_of_somebody_without_a_role_shows_nothing(tmp_path: Path) -> None:
+    async with chatting(tmp_path) as chat:
+        [only] = await house(chat).home("mallory")
+        assert only.plain.startswith("You have no role here")
+
+
+async def test_what_a_chat_asks_to_be_kept_survives_a_restart(tmp_path: Path) -> None:
+    async with chatting(tmp_path, opened=False) as chat:
+        assert await house(chat).recall("since") is None
+        await house(chat).keep("since", "s1")
+        await house(chat).keep("since", "s2")
+        await chat.restarts()
+        assert await house(chat).recall("since") == "s2"
