@@ -100,7 +100,7 @@ class CatchUp:
                 if means == f"reaction:{platform}" and (person_name, means) not in seen:
                     emoji = "✅" if choice == APPROVE else "❌"
                     found.append((settings.people[person_name].ids[platform], emoji, False))
-        return found
+        return sorted(found, key=lambda vote: vote[2])  # else a vote that is gone could help to a quorum
 
     def _reaction(
         self, platform: str, channel: str, message_id: str, user: str, emoji: str, added: bool

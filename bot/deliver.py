@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import Row, select
 
 from bot import store
 from bot.cards import Card, action_card, incident_card
-from bot.chat import Button, Content, DeliveryError, Platform, Request, RetryLaterError, address
+from bot.chat import Button, Content, DeliveryError, Platform, Request, RetryLaterError, Say, address
+from bot.claims import claim
 from bot.facts import PlainFacts
 from bot.logbook import Desk, Logbook
-from bot.pager import Pager
+from bot.pager import NO_SERVICE, Pager
 from bot.places import Places
 from bot.render import Renderer
 from incidents import due
@@ -28,10 +29,9 @@ from incidents.ports import Clock, NotRecordedError
 
 log = structlog.get_logger()
 
-BATCH = 500
 FURTHEST, MOST = 7 * 86_400.0, 1000  # seconds and messages that are imported into a transcript at most
-LEASE = timedelta(seconds=60)
 SLOWEST = 60.0  # seconds between two tries, at most
+MARKED = 0.05  # seconds within which what went out is marked together; pages at once, lest they be sent again
 CONTACT_TRIES, OPEN_TRIES, TRIES = 4, 3, 60
 AFTERWARDS = frozenset({"card", "archive", "amend"})  # ops that go when all that is new has been said
 ERASED = "This answer was erased with the message that asked for it."
@@ -55,6 +55,10 @@ Sent = tuple[Row[Any], list[tuple[Spot, str]]]
 
 class NotYetError(Exception):
     """The incident has no channel yet."""
+
+
+class NotPostedError(RetryLaterError):
+    """The platform asked to wait before it took a message or made a channel: there is nothing to look for."""
 
 
 class Deliverer:
@@ -105,13 +109,12 @@ class Deliverer:
     async def release_dead(self, alive: Callable[[str], bool]) -> None:
         """Void the claims of boots that are gone, so that what they had in hand goes out at once."""
         t = store.outbox
-        query = select(t.c.claimed_by).where(t.c.sent_at.is_(None), t.c.claimed_until.is_not(None)).distinct()
+        waiting = (t.c.sent_at.is_(None), t.c.failed.is_(None), t.c.claimed_until.is_not(None))
+        query = select(t.c.claimed_by).where(*waiting).distinct()
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         dead = [row.claimed_by for row in rows if row.claimed_by and not alive(row.claimed_by)]
         if dead:
-            void = (
-                t.update().where(t.c.sent_at.is_(None), t.c.claimed_by.in_(dead)).values(claimed_until=None)
-            )
+            void = t.update().where(*waiting, t.c.claimed_by.in_(dead)).values(claimed_until=None)
             await self._store.run(lambda unit: unit.execute(void).rowcount)
 
     def touch(self, ref: str) -> None:
@@ -129,7 +132,7 @@ class Deliverer:
                 for row in rows:
                     groups.setdefault(row.channel, []).append(row)
                 plain = [[row for row in group if row.op not in AFTERWARDS] for group in groups.values()]
-                await asyncio.gather(*(self._in_order(group) for group in plain if group))
+                await _all(self._in_order(group) for group in plain if group)
                 await self._mark()
                 await self._edits([row for row in rows if row.op == "card"])
                 await self._in_order([row for row in rows if row.op in ("archive", "amend")])
@@ -149,35 +152,16 @@ class Deliverer:
             log.info("progress was not shown", card=ref, error=str(error))
 
     async def next_retry(self) -> datetime | None:
-        """When a row that waits may be tried again, or None."""
-        t = store.outbox
-        query = (
-            select(t.c.not_before)
-            .where(t.c.sent_at.is_(None), t.c.failed.is_(None))
-            .order_by(t.c.not_before)
-            .limit(1)
-        )
+        """When a row that waits may be tried again, or None; those behind it in its channel have no such time."""
+        now, t = store.micros(self._clock.now()), store.outbox
+        waiting = (t.c.sent_at.is_(None), t.c.failed.is_(None), t.c.not_before > now)
+        query = select(t.c.not_before).where(*waiting).order_by(t.c.not_before).limit(1)
         row = await self._store.read(lambda connection: connection.execute(query).first())
-        return store.moment(row.not_before) if row is not None and row.not_before else None
+        return store.moment(row.not_before) if row is not None else None
 
     def _claim(self, unit: store.Unit) -> list[Row[Any]]:
         """The next rows, pages first; a channel whose first row waits for another try is left alone."""
-        now, t = store.micros(self._clock.now()), store.outbox
-        waiting = and_(t.c.sent_at.is_(None), t.c.failed.is_(None))
-        held = select(t.c.channel).where(waiting, t.c.not_before > now, t.c.lane < 2)
-        free = or_(t.c.claimed_until.is_(None), t.c.claimed_until < now, t.c.claimed_by == self._boot)
-        query = select(t).where(waiting, free, t.c.not_before <= now, t.c.channel.not_in(held))
-        rows = list(unit.rows(query.order_by(t.c.lane, t.c.id).limit(BATCH)))
-        if rows:
-            until = now + LEASE // timedelta(microseconds=1)
-            ids = [row.id for row in rows]
-            changed = t.update().where(t.c.id.in_(ids))
-            unit.execute(
-                changed.values(claimed_by=self._boot, claimed_until=until, attempts=t.c.attempts + 1)
-            )
-        # Channels with a page first; within a channel new messages go in the order in which they were said.
-        paged = {row.channel for row in rows if row.lane == 0}
-        return sorted(rows, key=lambda row: (row.lane == 2, row.channel not in paged, row.id))
+        return claim(unit, self._boot, store.micros(self._clock.now()))
 
     async def _in_order(self, rows: list[Row[Any]]) -> None:
         for index, row in enumerate(rows):
@@ -221,10 +205,20 @@ class Deliverer:
 
     async def _post(self, row: Row[Any], payload: Mapping[str, Any], spot: Spot) -> str:
         platform, key = self._platforms[spot.platform], f"wb-{row.id}"
-        if row.attempts > 0 and (
-            known := await platform.find(spot.channel, key, thread=payload["thread"] or spot.thread)
-        ):
-            return known
+        thread = payload["thread"] or spot.thread
+        known = await platform.find(spot.channel, key, thread=thread) if row.attempts > 0 else None
+        message_id = known or await self._posted_now(row, payload, spot)
+        if row.card:
+            await self._store.run(lambda unit: _remember(unit, row, [(spot, message_id)]))
+        # Also under what was found: what came in between may have come before these, and twice does no harm.
+        for emoji in payload["seeds"]:
+            await platform.react(spot.channel, message_id, emoji)
+        if payload["data"].get("pin"):
+            await platform.arrange(spot.channel, pin=message_id)
+        return message_id
+
+    async def _posted_now(self, row: Row[Any], payload: Mapping[str, Any], spot: Spot) -> str:
+        platform = self._platforms[spot.platform]
         template, data = payload["template"], payload["data"]
         buttons = tuple(Button(*b) for b in payload["buttons"])
         if payload["card"] in FROZEN and row.card:
@@ -233,33 +227,40 @@ class Deliverer:
                 template, data, buttons = card.template, {**data, **card.data}, card.buttons
         content = self.content(template, data, platform, buttons, payload["card"])
         thread = payload["thread"] or spot.thread
-        message_id = await platform.post(spot.channel, content, key=key, thread=thread)
-        for emoji in payload["seeds"]:
-            await platform.react(spot.channel, message_id, emoji)
-        if data.get("pin"):
-            await platform.arrange(spot.channel, pin=message_id)
-        return message_id
+        try:
+            return await platform.post(spot.channel, content, key=f"wb-{row.id}", thread=thread)
+        except RetryLaterError as error:
+            raise NotPostedError(error.seconds) from error
 
     async def _amend(self, key: str, spot: Spot) -> None:
         """Change what was said once to what its row says now; an answer, which has no row, goes."""
-        platform = self._platforms[spot.platform]
-        message_id = await platform.find(spot.channel, key, thread=spot.thread)
-        if message_id is None:
-            return
-        ident = key.removeprefix("wb-")
+        platform, ident = self._platforms[spot.platform], key.removeprefix("wb-")
         payload: dict[str, Any] = {
             "template": "sentence",
             "data": {"text": ERASED},
             "buttons": [],
             "card": None,
+            "thread": await self._thread(spot, ident.removeprefix("answer-")),
         }
         if ident.isdigit():
             query = select(store.outbox.c.payload).where(store.outbox.c.id == int(ident))
             row = await self._store.read(lambda connection: connection.execute(query).first())
             payload = orjson.loads(row.payload) if row is not None else payload
+        message_id = await platform.find(spot.channel, key, thread=payload["thread"] or spot.thread)
+        if message_id is None:
+            return
         buttons = tuple(Button(*b) for b in payload["buttons"])
         content = self.content(payload["template"], payload["data"], platform, buttons, payload["card"])
         await platform.edit(spot.channel, message_id, content)
+
+    async def _thread(self, spot: Spot, message_id: str) -> str | None:
+        """The thread that a message stands in: its answer stands there, too."""
+        t = store.messages
+        query = select(t.c.thread).where(
+            t.c.platform == spot.platform, t.c.channel == spot.channel, t.c.message_id == message_id
+        )
+        row = await self._store.read(lambda connection: connection.execute(query).first())
+        return row.thread if row is not None else None
 
     def content(
         self,
@@ -353,27 +354,49 @@ class Deliverer:
 
     async def _open(self, row: Row[Any], data: Mapping[str, Any]) -> list[tuple[Spot, str]]:
         number = int(row.channel.partition(":")[2])
-        bound = {c.platform for c in (await self._incident(number)).channels}
         for platform in self._platforms.values():
-            if platform.name in bound:
-                continue
             origin = str(data.get("asked_in") or "").partition(f"{platform.name}:")[2]
-            borrowed = bool(origin and data.get("here"))
-            try:
-                ident, name = await self._own_channel(number, platform, origin if borrowed else "", data)
-            except RetryLaterError:
-                raise
-            except Exception as error:
-                if not isinstance(error, DeliveryError) and row.attempts + 1 < OPEN_TRIES:
-                    raise
-                await self._fall_back(number, platform, f"its own channel could not be made ({error})")
-                continue
-            await self._bind(number, platform.name, ident, name, None, borrowed=borrowed)
-            if origin and data.get("since"):
-                await self._import(number, platform, origin, str(data["since"]))
-            links = self._links(await self._incident(number))
-            await self._arrange(Spot(platform.name, ident, None, borrowed), {**data, "links": links})
+            incident = await self._incident(number)
+            if platform.name not in {c.platform for c in incident.channels}:
+                borrowed = bool(origin and data.get("here"))
+                try:
+                    ident, name = await self._own_channel(number, platform, origin if borrowed else "", data)
+                except RetryLaterError as error:
+                    raise NotPostedError(error.seconds) from error
+                except Exception as error:
+                    if not isinstance(error, DeliveryError) and row.attempts + 1 < OPEN_TRIES:
+                        raise
+                    await self._fall_back(number, platform, f"its own channel could not be made ({error})")
+                    continue
+                await self._bind(number, platform.name, ident, name, None, borrowed=borrowed)
+            await self._furnish(number, platform, origin, data)
         return []
+
+    async def _furnish(self, number: int, platform: Platform, origin: str, data: Mapping[str, Any]) -> None:
+        """What a new channel begins with; also where a crash came between the channel and this.
+
+        What cannot be arranged now is arranged later: no page waits for it.
+        """
+        incident = await self._incident(number)
+        spots = [Spot(c.platform, c.id, c.thread, c.borrowed) for c in incident.channels]
+        spot = next(s for s in spots if s.platform == platform.name)
+        if spot.thread is None and origin and data.get("since"):
+            await self._import(number, platform, origin, str(data["since"]))
+        wanted = {**data, "links": self._links(incident)}
+        try:
+            await self._arrange(spot, wanted)
+        except DeliveryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge to a chat: tried again by a row of its own
+            log.warning("a channel is arranged later", incident=number, error=str(error))
+            now, later = self._clock.now(), Say(f"incident:{number}", op="arrange", data=wanted, lane=2)
+
+            def unit(u: store.Unit) -> None:
+                book = Logbook(u, self._desk, now)
+                book.say(later)
+                book.finish()
+
+            await self._store.run(unit)
 
     async def _own_channel(
         self, number: int, platform: Platform, origin: str, data: Mapping[str, Any]
@@ -390,14 +413,19 @@ class Deliverer:
         return list(found.links.items()) if found is not None else []
 
     async def _import(self, number: int, platform: Platform, channel: str, since: str) -> None:
-        """What people wrote where the incident was asked for, since its impact began: into the transcript."""
+        """What people wrote where the incident was asked for, since its impact began: into the transcript, once."""
         now = self._clock.now()
         seconds = (now - datetime.fromisoformat(since)).total_seconds()
         written = await platform.history(channel, min(seconds, FURTHEST))
         messages = [m for m in written if isinstance(m, Request) and m.message_id is not None][-MOST:]
         found = [self._imported(platform.name, m, now) for m in messages]
 
+        t, done = store.bindings, f"imported:{platform.name}:{number}"
+
         def unit(u: store.Unit) -> None:
+            if u.rows(select(t.c.name).where(t.c.name == done)):
+                return
+            u.upsert(t, {"name": done}, {"value": now.isoformat()})
             book = Logbook(u, self._desk, now)
             for posted in found:
                 book.hear(f"chat-{number}", posted)
@@ -420,12 +448,31 @@ class Deliverer:
 
     async def _fall_back(self, number: int, platform: Platform, why: str) -> None:
         """No channel could be made or kept: the incident lives in a thread of the operations channel."""
+        if (incident := await self._incident(number)).private:
+            await self._private_again(incident, platform, why)
+            return
         spot = next((s for s in await self._spots("ops") if s.platform == platform.name), None)
         if spot is None:
             raise DeliveryError(f"no channel for INC-{number}, and no operations channel on {platform.name}")
         content = self.content("no_channel", {"number": number, "why": why}, platform)
         thread = await platform.post(spot.channel, content, key=f"wb-thread-{number}")
         await self._bind(number, platform.name, spot.channel, "", thread)
+
+    async def _private_again(self, incident: Incident, platform: Platform, why: str) -> None:
+        """A private incident goes on in another private channel, with whoever was in the first; never in public."""
+        number = incident.number
+        old = next((c for c in incident.channels if c.platform == platform.name), None)
+        if old is None:
+            text = f"INC-{number} is private, so it has no place: {why}"
+            if (user := self._user(incident.opened_by, platform)) is not None:
+                told = self.content("sentence", {"text": text}, platform)
+                await platform.post(await platform.direct(user), told, key=f"wb-nowhere-{number}")
+            raise DeliveryError(text)
+        users = await platform.members(old.id) or frozenset()
+        key = f"wb-open-{number}-{old.id}"
+        ident, name = await platform.open_channel(old.name or f"inc-{number}", private=True, key=key)
+        await self._bind(number, platform.name, ident, name, None)
+        await platform.arrange(ident, invite=tuple(sorted(users)))
 
     async def _bind(
         self,
@@ -515,19 +562,23 @@ class Deliverer:
     # -- marks ------------------------------------------------------------------------------------
 
     async def _sent(self, rows: list[Row[Any]], spots: list[tuple[Spot, str]]) -> None:
-        """Note what went out; marked together, at the latest a second later: what a crash forgets is looked for."""
-        self._unmarked += [(row, spots) for row in rows]
+        """Note what went out; marked together, and soon: what a crash forgets has to be looked for."""
         now = asyncio.get_running_loop().time()
-        if len(self._unmarked) == len(rows):
+        if not self._unmarked:
             self._unmarked_since = now
-        elif now - self._unmarked_since > 1.0:
+        self._unmarked += [(row, spots) for row in rows]
+        if now - self._unmarked_since > MARKED or any(row.lane == 0 for row in rows):
             await self._mark()
 
     async def _mark(self) -> None:
         done, self._unmarked = self._unmarked, []
         if done:
             now = self._clock.now()
-            await self._store.run(lambda unit: _mark_sent(unit, done, now))
+            try:
+                await self._store.run(lambda unit: _mark_sent(unit, done, now))
+            except NotRecordedError:
+                self._unmarked = done + self._unmarked
+                raise
 
     async def _release(self, rows: list[Row[Any]]) -> None:
         if rows:
@@ -540,20 +591,23 @@ class Deliverer:
         """Note a failure; True where the row is tried again, and its channel waits for that."""
         tries = row.attempts + 1
         limit = CONTACT_TRIES if row.op in ("contact", "direct") else TRIES
-        final = isinstance(error, DeliveryError) or tries >= limit
+        # Being asked to wait is no failure, however often; but a page that waits too long goes to somebody else.
+        unposted = isinstance(error, NotPostedError) and row.op in ("say", "open")
+        final = isinstance(error, DeliveryError) or (tries >= limit and not unposted)
         delay = (
             error.seconds if isinstance(error, RetryLaterError) else min(SLOWEST, 2.0 ** min(tries, 6) / 2)
         )
         if isinstance(error, NotYetError):
             delay = 1.0
-        log.warning(
-            "not delivered", row=row.id, op=row.op, channel=row.channel, final=final, error=str(error)
-        )
+        told = log.info if isinstance(error, RetryLaterError) else log.warning
+        told("not delivered", row=row.id, op=row.op, channel=row.channel, final=final, error=str(error))
         now = self._clock.now()
 
         def unit(u: store.Unit) -> None:
             t = store.outbox
             values: dict[str, Any] = {"claimed_until": None}
+            if unposted:
+                values["attempts"] = row.attempts
             if final:
                 values["failed"] = str(error)[:500] or type(error).__name__
             else:
@@ -566,10 +620,14 @@ class Deliverer:
         return not final
 
     def _page_failed(self, u: store.Unit, row: Row[Any], now: datetime, detail: str) -> None:
-        """Once every method of one page to a person has failed, the page goes to the next rung."""
+        """Once every method of one page to a person has failed, the page goes to the next rung.
+
+        A kind that no service is configured for is none; where nothing else is left, direct messages count.
+        """
         t = store.outbox
         same = u.rows(select(t.c.op, t.c.failed).where(t.c.card == row.card))
-        methods = [r for r in same if r.op == "contact"] or list(same)
+        contacts = [r for r in same if r.op == "contact" and not (r.failed or "").startswith(NO_SERVICE)]
+        methods = contacts or [r for r in same if r.op == "direct"] or list(same)
         if not all(r.failed for r in methods):
             return
         data = orjson.loads(row.payload)["data"]
@@ -592,12 +650,24 @@ class Deliverer:
         book.finish()
 
 
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it beside each other, and raise what one raised only once all have ended: nothing goes out twice."""
+    for failed in await asyncio.gather(*works, return_exceptions=True):
+        if failed is not None:
+            raise failed
+
+
 def _mark_sent(unit: store.Unit, done: list[Sent], now: datetime) -> None:
-    """Set the rows sent, and remember which message is which card."""
+    """Set the rows sent, and remember their messages."""
     t = store.outbox
     ids = [row.id for row, _ in done]
     unit.execute(t.update().where(t.c.id.in_(ids)).values(sent_at=store.micros(now)))
     for row, spots in done:
-        for spot, message_id in spots:
-            key = {"platform": spot.platform, "channel": spot.channel, "message_id": message_id}
-            unit.upsert(store.messages, key, {"author": e.BOT, "card": row.card, "thread": spot.thread})
+        _remember(unit, row, spots)
+
+
+def _remember(unit: store.Unit, row: Row[Any], spots: list[tuple[Spot, str]]) -> None:
+    """Which message is which card, so that votes on it and edits of it find the other."""
+    for spot, message_id in spots:
+        key = {"platform": spot.platform, "channel": spot.channel, "message_id": message_id}
+        unit.upsert(store.messages, key, {"author": e.BOT, "card": row.card, "thread": spot.thread})

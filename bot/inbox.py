@@ -42,6 +42,7 @@ from commands.dispatch import Place, authorise, take_changes
 from commands.grammar import Names, Parsed, is_command, parse, without_sign
 from commands.registry import Registry
 from incidents import events as e
+from incidents.incident import Incident
 from incidents.ports import Clock, ConflictError, NotRecordedError, RefusedError
 
 log = structlog.get_logger()
@@ -54,6 +55,9 @@ BOT_ACCOUNT = "a bot"
 PRESSED = ("pressed",)  # in the place of files: the request was a button
 WINDOW = timedelta(minutes=1)
 _HALF = re.compile("[\ud800-\udfff]")
+_FIELDS: dict[type[Incoming], tuple[str, ...]] = {
+    kind: tuple(f.name for f in fields(kind)) for kind in (Request, Press, Reaction, Edit, Deletion)
+}
 
 
 @dataclass(slots=True)
@@ -75,11 +79,10 @@ class Limits:
 
 def storable(incoming: Incoming) -> Incoming:
     """Without half surrogate pairs, which JSON can hold and no log can."""
-    told = ((f.name, getattr(incoming, f.name)) for f in fields(incoming))
     halves: dict[str, Any] = {
         name: _HALF.sub("\ufffd", value)
-        for name, value in told
-        if isinstance(value, str) and not value.isascii() and _HALF.search(value)
+        for name in _FIELDS[type(incoming)]
+        if isinstance(value := getattr(incoming, name), str) and not value.isascii() and _HALF.search(value)
     }
     return replace(incoming, **halves) if halves else incoming
 
@@ -89,6 +92,17 @@ def _message_id(request: Request) -> str | None:
     if request.message_id is not None or request.files == PRESSED:
         return request.message_id
     return f"ran-{request.event_id}"
+
+
+def _shown(unit: store.Unit, parsed: Parsed, request: Request, place: Place) -> Place:
+    """Where a command's line may be repeated.
+
+    Nowhere, if nobody saw it being typed and it is about a private incident: other people read that place.
+    """
+    number = parsed.values.get("incident")
+    other = unit.state(f"incident-{number}") if number is not None and number != place.number else None
+    private = parsed.values.get("private") or (isinstance(other, Incident) and other.private)
+    return Place("elsewhere", place.channel) if private and request.message_id is None else place
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +211,17 @@ class Inbox:
         kind = self._places.kind(incoming.platform, incoming.channel)
         return Place(kind, where, None, thread)
 
+    async def _stands(self, incoming: Reaction | Edit | Deletion) -> Place:
+        """Where the message stands that this is about: an incident can live in a thread."""
+        t = store.messages
+        query = select(t.c.thread).where(
+            t.c.platform == incoming.platform,
+            t.c.channel == incoming.channel,
+            t.c.message_id == incoming.message_id,
+        )
+        row = await self._store.read(lambda connection: connection.execute(query).first())
+        return await self._place(incoming, row.thread if row is not None else None)
+
     async def _bound(self, key: str) -> int | None:
         t = store.bindings
         query = select(t.c.value).where(t.c.name == f"channel:{key}")
@@ -217,7 +242,8 @@ class Inbox:
 
     async def _request(self, request: Request, person: Person) -> None:
         # Before anything else sees it: what is recorded, said or kept for later is redacted.
-        request = replace(request, text=self._desk.redactor.redact(request.text))
+        if (text := self._desk.redactor.redact(request.text)) != request.text:
+            request = replace(request, text=text)
         place = await self._place(request, request.thread, request.direct)
         if request.barred:
             await self._barred(request, person, place)
@@ -319,20 +345,23 @@ class Inbox:
             )
         return book
 
-    def _echo(self, book: Logbook, request: Request, person: Person, place: Place) -> None:
+    def _echo(self, book: Logbook, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
         """Where a command leaves no message in the chat, everybody is told who ran what."""
         if request.message_id is None and request.files != PRESSED and place.kind in PUBLIC_PLACES:
             where = f"incident:{place.number}" if place.number is not None else place.channel
-            data = {"person": person.actor, "line": request.text}
-            book.say(Say(where, template="who_ran", data=data, thread=place.thread))
+            # What is to be erased is not repeated for that.
+            line = "/scrub" if parsed.command.name == "scrub" else request.text
+            data = {"person": person.actor, "line": line}
+            book.echo(Say(where, template="who_ran", data=data, thread=place.thread))
 
     async def _decide(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
         """An incident command: everything in one commit, before the acknowledgement."""
         assert person.name is not None
 
         def unit(u: store.Unit) -> Reply | None:
-            book = self._heard(u, request, person, place)
-            self._echo(book, request, person, place)
+            shown = _shown(u, parsed, request, place)
+            book = self._heard(u, request, person, shown)
+            self._echo(book, parsed, request, person, shown)
             if place.number is not None:
                 book.fall_due(f"incident-{place.number}")
             case = Case(
@@ -356,7 +385,9 @@ class Inbox:
         try:
             reply = await self._store.run(unit)
         except RefusedError:  # nothing was done, but it was said
-            await self._store.run(lambda u: self._heard(u, request, person, place))
+            await self._store.run(
+                lambda u: self._heard(u, request, person, _shown(u, parsed, request, place))
+            )
             raise
         if reply is not None:
             await self._whisper(request, reply)
@@ -381,7 +412,7 @@ class Inbox:
 
         def unit(u: store.Unit) -> None:
             book = self._heard(u, request, person, place, state="taken", payload=payload)
-            self._echo(book, request, person, place)
+            self._echo(book, parsed, request, person, place)
             book.finish()
 
         await self._store.run(unit)
@@ -563,7 +594,7 @@ class Inbox:
     # -- reactions, edits, deletions --------------------------------------------------------------
 
     async def _reaction(self, reaction: Reaction, person: Person) -> None:
-        place = await self._place(reaction)
+        place = await self._stands(reaction)
         if reaction.barred:
             return
         if person.name is None or (flood := self._flooding(person, place)) is not None:
@@ -581,7 +612,7 @@ class Inbox:
         await self._store.run(unit)
 
     async def _changed(self, incoming: Edit | Deletion, person: Person) -> None:
-        place = await self._place(incoming)
+        place = await self._stands(incoming)
         if place.number is None:
             return
         now = self._clock.now()
@@ -618,7 +649,10 @@ class Inbox:
         await self._store.run(unit)
 
     def _late_say(self, request: Request, person: Person, place: Place) -> Say:
-        word = request.text.lstrip("/!").split(maxsplit=1)[0].casefold() if request.text else ""
+        try:
+            word = parse(request.text, self._registry, self._names).command.name
+        except RefusedError:
+            word = ""
         offers = {"ack": Button("Acknowledge", "/ack"), "resolve": Button("Resolve", "/resolve")}
         where = f"incident:{place.number}" if place.number is not None else place.channel
         data = {"person": person.actor, "line": request.text[:200], "age": int(request.age)}

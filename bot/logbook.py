@@ -71,6 +71,7 @@ class Logbook:
         self.now = now
         self._happened: list[Happened] = []
         self._says: list[tuple[Say, int | None]] = []
+        self._echoes: list[tuple[Say, int | None]] = []
         self._rows: list[dict[str, Any]] = []
         self._roster: Roster | None = None
 
@@ -174,12 +175,13 @@ class Logbook:
         """Erase what a message said; the positions that were erased. The caller records MessageScrubbed."""
         number = self._number_at(channel, message_id)
         erased = scrub(self.unit, number, message_id) if number is not None else Erased()
+        # One that said the same as another is erased with that one, and still has an answer of its own.
+        if number is not None and (erased.command or not erased.positions):
+            self.say(Say(f"incident:{number}", op="amend", ref=f"wb-answer-{message_id}", lane=2))
         if erased.positions:
             where = f"incident:{number}"
             for row in erased.sent:  # what the bot has said of it is changed where it stands
                 self.say(Say(row.channel, op="amend", ref=f"wb-{row.id}", lane=2))
-            if erased.command:
-                self.say(Say(where, op="amend", ref=f"wb-answer-{message_id}", lane=2))
             actions = [a.number for a in self.actions(number, channel)]
             for ref in (where, *(f"action:{action}" for action in actions)):
                 self.say(Say(where, op="card", ref=ref, lane=2))
@@ -251,6 +253,10 @@ class Logbook:
                     f"policy-{name}", e.PolicyAdopted(at=self.now, actor=e.BOT, policy=to_data(policy))
                 )
             self.unit.after_commit(lambda: self.desk.policies.setdefault(name, policy))
+
+    def echo(self, say: Say) -> None:
+        """Put what somebody asked for into the outbox, before everything that follows from it."""
+        self._echoes.append((say, None))
 
     def say(self, say: Say, position: int | None = None) -> None:
         """Put something into the outbox."""
@@ -345,7 +351,7 @@ class Logbook:
                 says.append(
                     (Say(channel=f"incident:{number}", op="card", ref=f"incident:{number}", lane=2), None)
                 )
-        self._says = says + self._says
+        self._says = self._echoes + says + self._says
 
     def _runbooks(self) -> None:
         """Under a new incident: which runbook fits, and when it says to escalate."""

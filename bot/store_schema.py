@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +55,14 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+_WAITING = "sent_at IS NULL AND failed IS NULL"
+
+
+def _some(where: str, *columns: str) -> Index:
+    """An index of those rows only, in both databases."""
+    return Index(None, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER only
 
 events = Table(
@@ -98,7 +107,10 @@ outbox = Table(
     Column("failed", Text),
     Column("message_id", Text),
     Column("event_position", BigInteger),
-    Index(None, "sent_at", "lane", "id"),
+    _some(_WAITING, "lane", "id"),
+    _some(_WAITING, "channel", "lane", "id"),
+    _some(_WAITING, "not_before", "channel", "lane"),
+    _some(f"{_WAITING} AND claimed_until IS NOT NULL", "claimed_until"),
     sqlite_autoincrement=True,  # an id names a Matrix transaction, so it is never used again
 )
 messages = Table(

@@ -196,7 +196,7 @@ class Transaction:
         try:
             if isinstance(statement, str):
                 return self.connection.exec_driver_sql(statement, parameters)
-            return self.connection.execute(statement)
+            return self.connection.execute(statement, parameters)
         except exc.DBAPIError as error:
             self.failure = self.failure or error
             raise

@@ -83,17 +83,19 @@ class Unit:
         row = self._transaction.statements[table.name].row(values)
         self._transaction.staged.setdefault(table.name, []).append(row)
 
-    def execute(self, statement: Executable) -> CursorResult[Any]:
+    def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
         """Run a statement now; it sees all that was recorded before it."""
         self._flush()
-        result = self._transaction.execute(statement)
+        result = self._transaction.execute(statement, parameters)
         if not statement.is_select and (result.returns_rows or result.rowcount):
             self._wrote()
         return result
 
-    def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """All rows of a select, which sees all that was recorded before it."""
-        return self.execute(statement).all()
+        return self.execute(statement, parameters).all()
 
     def upsert(self, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Set `values` in the row that `key` names, or insert both where no such row is."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import tzinfo
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -57,6 +59,7 @@ class Slack:
     With `app_token` things come in by Socket Mode, else with `signing_secret` by HTTP (`routes`). `people` is
     Slack user id → name of the configuration, `guests` are user ids of guests who may act, `wall` the clock (UTC,
     seconds) that `ts` are compared with, `pace` seconds between two messages into one channel (0: no pacing).
+    What waits for Slack waits by `monotonic` and `sleep`.
     """
 
     name = "slack"
@@ -75,16 +78,18 @@ class Slack:
         base_url: str = "https://slack.com/api/",
         wall: Callable[[], float] = time.time,
         pace: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.app_token, self.signing_secret = app_token, signing_secret
         self.people, self.prefix, self.base_url, self.wall = people, prefix, base_url, wall
         self.marks: Marks = SlackMarks(zone, people)
-        self.api = SlackClient(bot_token, base_url)
+        self.api = SlackClient(bot_token, base_url, monotonic=monotonic, sleep=sleep)
         self.directory = Directory(self.api, guests)
         self.channels = Channels(self.api, self.directory)
         self._files = Files(self.api)
-        self._history = History(self.api, self.directory, wall)
-        self._pacer = Pacer(pace)
+        self._history = History(self.api, self.directory, wall, monotonic)
+        self._pacer = Pacer(pace, monotonic)
         self._posted: Recent[tuple[str, str]] = Recent()  # (channel, key) → ts
         self._keys: Recent[tuple[str, str]] = Recent()  # (channel, ts) → key
         self._roots: Recent[tuple[str, str]] = Recent()  # (channel, ts) → ts of the thread's root
@@ -122,7 +127,8 @@ class Slack:
         if known := self._posted.get((channel, key)):
             return known
         root = await self._root(channel, thread)
-        ts = await self._fitting(content, key, lambda what: self._post(channel, what, content, key, root))
+        with self._unanswered(channel):
+            ts = await self._fitting(content, key, lambda what: self._post(channel, what, content, key, root))
         self._remember(channel, key, ts, root)
         return ts
 
@@ -172,7 +178,8 @@ class Slack:
             return known
         what, root = shown(content, key), await self._root(channel, thread)
         uploads = [upload] if what.whole is None else [upload, _whole(what)]
-        ts = await self._share(channel, uploads, what, root)
+        with self._unanswered(channel):
+            ts = await self._share(channel, uploads, what, root)
         self._remember(channel, key, ts, root)
         return ts
 
@@ -279,7 +286,10 @@ class Slack:
         if what.whole is not None:
             self._remember(channel, key, ts, root)  # should the file fail, what is said is not said again
             rest = shown(Content(_REST, _REST), f"{key}:whole")
-            await self._share(channel, [_whole(what)], rest, root or ts)
+            try:
+                await self._share(channel, [_whole(what)], rest, root or ts)
+            except RetryLaterError as error:  # which would say that nothing was posted
+                raise UnavailableError("Slack took the message, and not yet the rest of it") from error
         return ts
 
     async def _say(
@@ -325,6 +335,17 @@ class Slack:
         root = str(messages[0].get("thread_ts") or thread)
         self._roots.put((channel, thread), root)
         return root
+
+    @contextmanager
+    def _unanswered(self, channel: str) -> Iterator[None]:
+        """Where there is no answer, the message may be there, and is looked for anew."""
+        try:
+            yield
+        except (DeliveryError, RetryLaterError):
+            raise
+        except BaseException:
+            self._history.forget(channel)
+            raise
 
     def _remember(self, channel: str, key: str, ts: str, root: str | None) -> None:
         self._posted.put((channel, key), ts)

@@ -17,7 +17,8 @@ from bot.chat import DeliveryError, RetryLaterError
 
 TIMEOUT = 10  # seconds for a call
 FILE_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=TIMEOUT, sock_read=TIMEOUT)
-DELAYS = (0.05, 0.1, 0.2, 0.4)  # seconds before a call that only reads is tried again
+DELAYS = (0.05, 0.1, 0.2, 0.4)  # seconds before a call that may be repeated is tried again
+SHORT = 1.0  # seconds that Slack may ask such a call to wait, and it is waited for here: pages may wait with it
 
 # What may be repeated without anybody noticing. A post that was repeated would be read twice.
 READS = frozenset(
@@ -38,6 +39,8 @@ READS = frozenset(
         "users.list",
     }
 )
+# What else may be repeated: a channel made by a call without an answer is found by its name, and taken.
+_AGAIN = READS | {"conversations.create", "conversations.setPurpose"}
 # Slack's word for trouble of its own, on the pages of the methods: the call may be tried again.
 _TEMPORARY = frozenset(
     {"fatal_error", "internal_error", "request_timeout", "service_unavailable", "team_added_to_org"}
@@ -173,22 +176,29 @@ class SlackClient:
             raise refusal from error  # a private channel: somebody has to invite the bot
 
     async def _insist(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Call, and where the method only reads, call again for as long as one call may take."""
+        """Call, and where the method may be repeated, call again for as long as one call may take.
+
+        A vote is checked by such calls: without an answer it does not count, so a short wait is waited for.
+        """
         key = (method, str(arguments["channel"]) if method == "chat.postMessage" else "")
         form = {name: _encoded(value) for name, value in arguments.items() if value is not None}
         end = self._monotonic() + TIMEOUT
-        for delay in DELAYS if method in READS else ():
+        for delay in DELAYS if method in _AGAIN else ():
             try:
                 return await self._once(method, form, key)
             except UnavailableError:
                 if self._monotonic() >= end:
                     raise
                 await self._sleep(delay)
+            except RetryLaterError as limited:
+                if limited.seconds > SHORT or self._monotonic() + limited.seconds >= end:
+                    raise
+                await self._sleep(limited.seconds)
         return await self._once(method, form, key)
 
     async def _once(self, method: str, form: dict[str, str], key: tuple[str, str]) -> dict[str, Any]:
         left = self._limited.get(key, 0.0) - self._monotonic()
-        if left > 0:
+        if left > 1e-6:  # less is what a float leaves
             raise RetryLaterError(left)
         self._limited.pop(key, None)
         try:

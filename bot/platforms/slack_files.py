@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from bot.chat import DeliveryError, Upload
+from bot.chat import DeliveryError, RetryLaterError, Upload
 from bot.platforms.slack_blocks import Block
 from bot.platforms.slack_client import SlackClient, UnavailableError
 
@@ -64,7 +64,10 @@ class Files:
     async def _where(self, file_id: str, channel: str) -> str:
         for pause in _LOOKS:
             await self._sleep(pause)
-            file = (await self._api.call("files.info", file=file_id))["file"]
+            try:
+                file = (await self._api.call("files.info", file=file_id))["file"]
+            except RetryLaterError as error:  # which would say that nothing was posted
+                raise UnavailableError("Slack took the file, and does not say where it is") from error
             if (ts := _shared(file, channel)) is not None:
                 return ts
         raise UnavailableError("Slack took the file, but does not show it in the channel yet")

@@ -56,8 +56,8 @@ class Handover:
         receive = self.receive
         if receive is None:
             raise ConnectionError("Watchbell is starting or stopping")
-        if made.user and not made.barred:
-            made = replace(made, barred=await self.barred(made.user))
+        if made.user and not made.barred and (barred := await self.barred(made.user)):
+            made = replace(made, barred=barred)
         if not made.channel:
             made = replace(made, channel=await self._slack.direct(made.user))
         await receive(made)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bot.chat import Edit, Incoming, Reaction, Request
@@ -18,6 +19,8 @@ PAGE, FIND_PAGES, HISTORY_PAGES = 200, 5, 100
 _RECENT = (
     3_600.0  # seconds: what a crash left unfinished is no older, and threads are read from their beginning
 )
+# Seconds that a look is good for: nobody else has the rows of the outbox that are looked for (their lease is longer).
+GOOD = 30.0
 _PIN, _PIN_NAME = "📌", "pushpin"
 
 Message = dict[str, Any]
@@ -30,16 +33,40 @@ class Decoder(Protocol):
     def incoming_of_message(self, event: dict[str, Any], channel: str) -> Incoming | None: ...
 
 
+@dataclass(slots=True)
+class _Look:
+    """The ts of the bot's messages that a look has met, by key; `whole` once it met all there are."""
+
+    until: float
+    met: dict[str, str] = field(default_factory=dict)
+    whole: bool = False
+
+
 class History:
     """Reads channels (conversations.history) and threads (conversations.replies)."""
 
-    def __init__(self, api: SlackClient, directory: Directory, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: SlackClient,
+        directory: Directory,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._directory = directory
         self._wall = wall
+        self._monotonic = monotonic
+        self._looks: dict[tuple[str, str | None], _Look] = {}
 
     async def find(self, channel: str, key: str, thread: str | None) -> str | None:
-        """The ts of the bot's message with that key: in the thread, if one is given, then in the channel."""
+        """The ts of the bot's message with that key: in the thread, if one is given, then in the channel.
+
+        After a crash all that was under way is looked for, and Slack allows 50 looks a minute ("Rate limits"): one
+        look answers for all of a channel until `forget`.
+        """
+        look, short = self._look(channel, thread), key[:BLOCK_ID]
+        if short in look.met or look.whole:
+            return look.met.get(short)
         await self._directory.ready()
         places: list[tuple[str, dict[str, Any]]] = [("conversations.history", {})]
         if thread is not None:
@@ -50,9 +77,15 @@ class History:
                 *places,
             ]
         for method, place in places:
-            if (found := await self._find(method, channel, key, place)) is not None:
-                return found
+            await self._meet_own(method, channel, place, look, short)
+            if short in look.met:
+                return look.met[short]
+        look.whole = True
         return None
+
+    def forget(self, channel: str) -> None:
+        """A message may have come that no look has met: one was posted, and there was no answer."""
+        self._looks = {place: look for place, look in self._looks.items() if place[0] != channel}
 
     async def happened(self, channel: str, seconds: float, decoder: Decoder) -> list[Incoming]:
         """What people wrote, edited and marked with 📌 in the last so many seconds, oldest first.
@@ -76,7 +109,15 @@ class History:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    async def _find(self, method: str, channel: str, key: str, place: Mapping[str, Any]) -> str | None:
+    def _look(self, channel: str, thread: str | None) -> _Look:
+        now = self._monotonic()
+        self._looks = {place: look for place, look in self._looks.items() if look.until > now}
+        return self._looks.setdefault((channel, thread), _Look(now + GOOD))
+
+    async def _meet_own(
+        self, method: str, channel: str, place: Mapping[str, Any], look: _Look, key: str
+    ) -> None:
+        """Look for the bot's messages, the newest first, until the one with that key was met."""
         messages = self._api.items(
             method,
             "messages",
@@ -89,12 +130,15 @@ class History:
         try:
             async with aclosing(messages) as found:
                 async for message in found:
-                    if self._ours(message) and _bears(message, key):
-                        return str(message["ts"])
+                    if not self._ours(message):
+                        continue
+                    for known in _keys(message):
+                        look.met.setdefault(known, str(message["ts"]))
+                    if key in look.met:
+                        return
         except RefusedCallError as refusal:
             if refusal.code != "thread_not_found":
                 raise
-        return None
 
     async def _messages(self, method: str, channel: str, **arguments: Any) -> list[Message]:
         found = self._api.items(
@@ -173,11 +217,11 @@ def _edit(request: Request, ts: str, edited: str, now: float) -> Edit:
     )
 
 
-def _bears(message: Message, key: str) -> bool:
-    """Whether a message was posted with the key; what came with a file has it as the id of a block."""
+def _keys(message: Message) -> Iterator[str]:
+    """What a message may have been posted with; what came with a file has its key as the id of a block."""
     payload = (message.get("metadata") or {}).get("event_payload") or {}
-    blocks = message.get("blocks") or ()
-    return payload.get("key") == key or any(block.get("block_id") == key[:BLOCK_ID] for block in blocks)
+    yield str(payload.get("key") or "")[:BLOCK_ID]
+    yield from (str(block.get("block_id") or "") for block in message.get("blocks") or ())
 
 
 def _pinned_by(message: Message) -> list[str]:

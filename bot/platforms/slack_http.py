@@ -99,7 +99,7 @@ class Endpoint:
         """Nothing is parsed before the signature was found to be Slack's and new."""
         request = request.clone(client_max_size=BODY)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(None if request.content.is_eof() else BODY_SECONDS):
                 body = await request.read()  # raises 413 where it is longer
         except web.RequestPayloadError:
             return web.Response(status=400, text="This is not encoded as its header says.\n")

@@ -105,6 +105,9 @@ class Inbound:
             raise_error_for_unhandled_request=True,
         )
         app.error(self._failed)
+        # Bolt asks one after another whether a request is its own: what people wait for comes first.
+        app.command(re.compile(""))(self._on_command)
+        app.block_action(re.compile("^wb:"))(self._on_press)
         for kind in ("message", "app_mention"):
             app.event(kind)(self._on_message)
         for kind in ("reaction_added", "reaction_removed"):
@@ -113,8 +116,6 @@ class Inbound:
             app.event(kind)(self._on_account)
         app.event("pin_added")(self._on_pin)
         app.event("app_home_opened")(self._on_home)
-        app.command(re.compile(""))(self._on_command)
-        app.block_action(re.compile("^wb:"))(self._on_press)
         app.global_shortcut("open_incident")(self._on_form_asked)
         app.message_shortcut("add_to_timeline")(self._on_timeline_mark)
         app.view_submission(re.compile("^wb:"))(self._on_submission)

@@ -447,7 +447,7 @@ async def test_a_channel_that_a_crash_left_without_its_key_is_taken(
     server: SlackServer, slack: Slack
 ) -> None:
     """Created, and no purpose set: nobody else's channel has the bot for its creator and nothing else."""
-    ask(server, "faults", kinds=["reset"], methods=["conversations.setPurpose"], count=1)
+    ask(server, "faults", kinds=["reset"], methods=["conversations.setPurpose"], count=5)
     with pytest.raises(UnavailableError):
         await slack.open_channel("inc-1", private=False, key="wb-open-1")
     ident, name = await adapter(server).open_channel("inc-1", private=False, key="wb-open-1")
