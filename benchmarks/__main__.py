@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…]`: measure everything, or what is named (commands, crowd, history)."""
+"""`python -m benchmarks [NAME…]`: measure everything, or what is named (commands, crowd, history, slack)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import sys
 
 import structlog
 
-from benchmarks import commands, crowd, history
+from benchmarks import commands, crowd, history, slack
 
-ALL = {"commands": commands.measure, "crowd": crowd.measure, "history": history.measure}
+ALL = {
+    "commands": commands.measure,
+    "crowd": crowd.measure,
+    "history": history.measure,
+    "slack": slack.measure,
+}
 
 
 def main() -> None:

@@ -81,5 +81,7 @@ _FREE = select(_t).where(_WAITING, _UNCLAIMED, _t.c.not_before <= _now).order_by
 _ONE = _FREE.where(_t.c.channel == _channel)
 _PAGES = _ONE.where(_t.c.lane == 0).limit(SHARE)
 _NEW = _ONE.where(_t.c.lane < 2).limit(SHARE)
-_AFTERWARDS = _ONE.where(_t.c.lane == 2).limit(BATCH)
+# A card that waits for another try is not tried for whatever else asks for it meanwhile.
+_TRIED = select(_t.c.card).where(_WAITING, _t.c.not_before > _now, _t.c.card.is_not(None))
+_AFTERWARDS = _ONE.where(_t.c.lane == 2, or_(_t.c.card.is_(None), _t.c.card.not_in(_TRIED))).limit(BATCH)
 _CARDS = _AFTERWARDS.where(_t.c.op == "card")

@@ -536,8 +536,8 @@ class Deliverer:
             try:
                 await self._refresh(ref)
             except Exception as error:  # noqa: BLE001 - as in `_in_order`
-                for row in mine:
-                    await self._failed(row, error)
+                await self._sent(mine[1:], [])  # the first, which knows of the tries before, asks for the same
+                await self._failed(mine[0], error)
             else:
                 await self._sent(mine, [])
 

@@ -260,12 +260,19 @@ class Slack:
         return await self.directory.active(user)
 
     async def group(self, name: str) -> frozenset[str]:
-        """The user ids in a user group: its id (S…), its @handle or its name; empty where there is none."""
+        """The user ids in a user group: its id (S…), its @handle or its name; empty where there is none.
+
+        DeliveryError where several are called so: people who may make groups could call theirs like another one.
+        """
         wanted = name.removeprefix("@").casefold()
-        for group in (await self.api.call("usergroups.list")).get("usergroups") or ():
-            if wanted in (str(group.get(field) or "").casefold() for field in ("id", "handle", "name")):
-                found = await self.api.call("usergroups.users.list", usergroup=group["id"])
-                return frozenset(str(user) for user in found.get("users") or ())
+        groups = (await self.api.call("usergroups.list")).get("usergroups") or ()
+        for fields in (("id",), ("handle",)) if name.startswith("@") else (("id",), ("handle", "name")):
+            found = [g for g in groups if wanted in (str(g.get(field) or "").casefold() for field in fields)]
+            if len(found) > 1:
+                raise DeliveryError(f"{len(found)} user groups are called {name}: give the id of one (S…)")
+            if found:
+                users = await self.api.call("usergroups.users.list", usergroup=found[0]["id"])
+                return frozenset(str(user) for user in users.get("users") or ())
         return frozenset()
 
     # -- inside -----------------------------------------------------------------------------------

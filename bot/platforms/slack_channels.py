@@ -141,7 +141,7 @@ class Channels:
         for number in range(1, _SUFFIXES + 1):
             suffix = "" if number == 1 else f"-{number}"
             name = folded[: _LONGEST_NAME - len(suffix)].rstrip("-_") + suffix
-            found = await self._create(name, private, key) or await self._left_behind(name, key)
+            found = await self._create(name, private, key) or await self._left_behind(name, key, private)
             if found is not None:
                 if f"({key})" not in str((found.get("purpose") or {}).get("value")):
                     purpose = f"Kept by Watchbell ({key})"
@@ -158,12 +158,17 @@ class Channels:
             return None
         return dict(answer["channel"])
 
-    async def _left_behind(self, name: str, key: str) -> dict[str, Any] | None:
-        """The channel of that name where it was made for this key, or for one that a crash kept from it."""
+    async def _left_behind(self, name: str, key: str, private: bool) -> dict[str, Any] | None:
+        """The channel of that name where it was made for this key, or for one that a crash kept from it.
+
+        People may change names and purposes, but not make a public channel of what was asked for in private.
+        """
         async with aclosing(self._listed(archived=True)) as found:
             async for channel in found:
                 if channel["name"] != name or channel.get("creator") != self._directory.user_id:
                     continue
+                if bool(channel.get("is_private")) != private:
+                    return None
                 purpose = str((channel.get("purpose") or {}).get("value") or "")
                 unfinished = not purpose and not channel.get("is_archived")
                 return dict(channel) if f"({key})" in purpose or unfinished else None

@@ -18,7 +18,9 @@ from bot.chat import DeliveryError, RetryLaterError
 TIMEOUT = 10  # seconds for a call
 FILE_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=TIMEOUT, sock_read=TIMEOUT)
 DELAYS = (0.05, 0.1, 0.2, 0.4)  # seconds before a call that may be repeated is tried again
-SHORT = 1.0  # seconds that Slack may ask such a call to wait, and it is waited for here: pages may wait with it
+SHORT = (
+    1.0  # seconds that Slack may ask such a call to wait, and it is waited for here: pages may wait with it
+)
 
 # What may be repeated without anybody noticing. A post that was repeated would be read twice.
 READS = frozenset(

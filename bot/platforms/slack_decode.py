@@ -7,7 +7,7 @@ TypeError or ValueError.
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +104,7 @@ def _changed(event: Payload, channel: str, reading: Reading) -> Incoming | None:
 
 def edit_id(channel: str, ts: str, edited: str, text: str) -> str:
     """The event id of an edit. Slack counts edits in whole seconds, so the text tells two of one second apart."""
-    return f"{channel}:{ts}:edit:{edited}:{zlib.crc32(text.encode(errors='replace')):08x}"
+    return f"{channel}:{ts}:edit:{edited}:{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}"
 
 
 def _deletion(before: Payload, ts: str, event: Payload, channel: str, reading: Reading) -> Deletion | None:
@@ -151,7 +151,7 @@ def pin(event: Payload, reading: Reading) -> Reaction | None:
     ts = item["message"]["ts"]
     return Reaction(
         platform=NAME,
-        event_id=f"{channel}:{ts}:{user}:pin:+",
+        event_id=f"{channel}:{ts}:{user}:pin:+:{event['event_ts']}",
         channel=channel,
         user=user,
         age=reading.age(event["event_ts"]),
@@ -176,8 +176,13 @@ def timeline_mark(payload: Payload, reading: Reading) -> Reaction:
 
 
 def command(body: Payload, reading: Reading, *, prefix: str, age: float) -> Request:
-    """A slash command as the line that somebody typed; Slack shows no message for it."""
-    channel = body["channel_id"]
+    """A slash command as the line that somebody typed; Slack shows no message for it.
+
+    One from direct messages is answered in the person's own with the bot: it can be typed in those of two people,
+    where the bot may say nothing.
+    """
+    direct = is_direct(body["channel_id"])
+    channel = "" if direct else body["channel_id"]
     return Request(
         platform=NAME,
         event_id=f"trigger:{body['trigger_id']}",
@@ -186,7 +191,7 @@ def command(body: Payload, reading: Reading, *, prefix: str, age: float) -> Requ
         age=age,
         text=line_of(body["command"], reading.text(body.get("text")), prefix),
         thread=body.get("thread_ts") or None,
-        direct=is_direct(channel),
+        direct=direct,
     )
 
 
@@ -199,7 +204,13 @@ def line_of(name: str, text: str, prefix: str) -> str:
 
 
 def press(payload: Payload, reading: Reading) -> Press | Request:
-    """A button under a message; one on the App Home is a request with an empty channel (the person's own)."""
+    """A button under a message; one on the App Home is a request with an empty channel (the person's own).
+
+    ValueError for one under a message that the bot did not post: what stands in such a button is not its own.
+    """
+    shown = payload.get("message")
+    if shown and not reading.own(shown):
+        raise ValueError("a button under somebody else's message")
     action = payload["actions"][0]
     told = {
         "platform": NAME,
@@ -255,11 +266,15 @@ def _thread(event: Payload) -> str | None:
 
 
 def _text(event: Payload, reading: Reading) -> str:
-    """The text; bots often put all of theirs into attachments."""
+    """The text; bots often put all of theirs into attachments.
+
+    What people have there without a text is what they pass on of somebody else's: it is quoted, so it is no command.
+    """
     if event.get("text"):
         return reading.text(event["text"])
-    told = (a.get("fallback") or a.get("text") for a in event.get("attachments") or ())
-    return reading.text("\n".join(text for text in told if text))
+    found = (a.get("fallback") or a.get("text") for a in event.get("attachments") or ())
+    told = reading.text("\n".join(text for text in found if text))
+    return told if _barred(event) else "\n".join(f"> {line}" for line in told.splitlines())
 
 
 def _files(event: Payload) -> list[tuple[str, str]]:

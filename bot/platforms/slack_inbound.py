@@ -135,6 +135,8 @@ class Inbound:
             await self._handover.within(self._handover.hand_over(made))
 
     async def _on_message(self, event: dict[str, Any]) -> None:
+        if event.get("type") == "app_mention" and "edited" in event:
+            return  # the mention was put in afterwards; an edit runs nothing
         await self._take(lambda r: decode.message(event, event["channel"], r))
 
     async def _on_reaction(self, event: dict[str, Any]) -> None:
@@ -284,6 +286,8 @@ def _submitted(body: Mapping[str, Any]) -> tuple[Request, str, dict[str, str]]:
     view = body["view"]
     origin = views.Origin.read(view["private_metadata"])
     kind, values = view["callback_id"], views.values_of(view)
+    if kind not in _INSTEAD:
+        raise ValueError("a form that is none of ours")
     made = Request(
         platform=decode.NAME,
         event_id=f"view:{view['id']}:{view['hash']}",

@@ -15,7 +15,8 @@ _JOINER = "\u2060"  # a word joiner: shows nothing, and what stands beside it is
 # Bold, italics: a mark where a word begins and the same one where a word ends, on one line; two tildes strike what
 # is between them wherever they stand. Slack has no escape for these, so the one that opens becomes another sign
 # that looks like it. Patterns such as *.log and */5 stay as they are, so that they can be copied.
-_EMPHASIS = re.compile(r"(?<!\w)(?:([*_])(?=\S)(?=[^\n]*\S\1(?!\w))|~(?=[^\n]*~))")
+_OPENS = re.compile(r"(?<!\w)(?:[*_](?=\S)|~)")
+_CLOSES = re.compile(r"(?<=\S)[*_](?!\w)|~")
 _LOOK_ALIKE = {"*": "\u2217", "_": "\u02cd", "~": "\u223c"}
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
 _TOKEN = re.compile(r"<([^<>]*)>|&(amp|lt|gt);")
@@ -95,7 +96,7 @@ class SlackMarks:
     def escape(self, text: str) -> str:
         """Text from outside, neutral: no markup, no mention, no link, nothing hidden."""
         told = neutral(text.replace(_JOINER, ""))
-        return _EMPHASIS.sub(lambda found: _LOOK_ALIKE[found[0]], told).replace("&", "&amp;")
+        return "\n".join(map(_without_emphasis, told.split("\n"))).replace("&", "&amp;")
 
     def mention(self, person: str) -> str:
         """A real mention; of somebody without a Slack account only the name."""
@@ -122,6 +123,18 @@ class SlackMarks:
     def link(self, url: str) -> str:
         """An address of the configuration, to be followed (already neutral); anything strange stays text."""
         return f"<{url}>" if _ADDRESS.fullmatch(url) else url
+
+
+def _without_emphasis(line: str) -> str:
+    """A line in which no mark opens what another one closes; one pass, however many marks there are."""
+    last = {found[0]: found.start() for found in _CLOSES.finditer(line)}
+    room = {"*": 2, "_": 2, "~": 1}  # from a mark to the one that closes it, at least
+
+    def told(found: re.Match[str]) -> str:
+        mark = found[0]
+        return _LOOK_ALIKE[mark] if last.get(mark, -1) >= found.start() + room[mark] else mark
+
+    return _OPENS.sub(told, line) if last else line
 
 
 def escaped(text: str) -> str:

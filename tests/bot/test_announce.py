@@ -284,7 +284,14 @@ def test_opening_makes_channel_and_card_and_pages() -> None:
     assert channel.data["name"] == "inc-42-redis-is-down"
     assert channel.data["invite"] == ["grace", "alice"]
     assert (card.card, card.ref, card.data["pin"]) == ("incident", "incident:42", True)
-    assert [b.label for b in card.buttons] == ["Acknowledge", "Update", "Runbook", "Escalate", "Resolve", "Catch up"]
+    assert [b.label for b in card.buttons] == [
+        "Acknowledge",
+        "Update",
+        "Runbook",
+        "Escalate",
+        "Resolve",
+        "Catch up",
+    ]
     assert "🔴 INC-42 critical: Redis is down (realtime)" in tale.told(channel="team:realtime")[0]
     [page] = [say for say in tale.says if say.template == "page"]
     assert page.lane == 0

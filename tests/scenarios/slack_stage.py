@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -49,6 +50,13 @@ class Door:
     async def close(self) -> None:
         """Nobody answers any more."""
         if self._runner is not None:
+            # asyncio loses a connection, unclosed, that it has accepted but not yet set up when its server is
+            # closed (Server._attach). So first nobody new is let in, and those at the door come in.
+            for site in self._runner.sites:
+                for socket in site._server.sockets:
+                    asyncio.get_running_loop().remove_reader(socket.fileno())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None
 
