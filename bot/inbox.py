@@ -55,6 +55,8 @@ BOT_ACCOUNT = "a bot"
 PRESSED = ("pressed",)  # in the place of files: the request was a button
 WINDOW = timedelta(minutes=1)
 _HALF = re.compile("[\ud800-\udfff]")
+_NUMBERED = re.compile(r"(?:incident\s{0,9}=\s{0,9}|inc-)#?(\d{1,9})", re.IGNORECASE | re.ASCII)
+MOST_NUMBERS = 20  # of incidents in one line that are looked at
 _FIELDS: dict[type[Incoming], tuple[str, ...]] = {
     kind: tuple(f.name for f in fields(kind)) for kind in (Request, Press, Reaction, Edit, Deletion)
 }
@@ -80,11 +82,19 @@ class Limits:
 def storable(incoming: Incoming) -> Incoming:
     """Without half surrogate pairs, which JSON can hold and no log can."""
     halves: dict[str, Any] = {
-        name: _HALF.sub("\ufffd", value)
+        name: whole
         for name in _FIELDS[type(incoming)]
-        if isinstance(value := getattr(incoming, name), str) and not value.isascii() and _HALF.search(value)
+        if (whole := _whole(value := getattr(incoming, name))) is not value
     }
     return replace(incoming, **halves) if halves else incoming
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and not value.isascii() and _HALF.search(value):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, tuple) and any(_whole(part) is not part for part in value):  # names of files
+        return tuple(map(_whole, value))
+    return value
 
 
 def _message_id(request: Request) -> str | None:
@@ -103,6 +113,17 @@ def _shown(unit: store.Unit, parsed: Parsed, request: Request, place: Place) -> 
     other = unit.state(f"incident-{number}") if number is not None and number != place.number else None
     private = parsed.values.get("private") or (isinstance(other, Incident) and other.private)
     return Place("elsewhere", place.channel) if private and request.message_id is None else place
+
+
+def _unread(unit: store.Unit, request: Request, place: Place) -> Place:
+    """The same for a line that was refused or came late, so that its values may not be known."""
+    if request.message_id is not None or request.files == PRESSED:
+        return place
+    numbers = {int(found) for found in _NUMBERED.findall(request.text)[:MOST_NUMBERS]} - {place.number}
+    others = [unit.state(f"incident-{number}") for number in numbers]
+    private = any(isinstance(other, Incident) and other.private for other in others)
+    told = not private and "private" not in request.text.casefold()
+    return place if told else Place("elsewhere", place.channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +275,9 @@ class Inbox:
                 self._hint(request, person, place)
             return
         if (flood := self._flooding(person, place)) is not None:
-            await self._store.run(lambda unit: self._heard(unit, request, person, place))
+            await self._store.run(
+                lambda unit: self._heard(unit, request, person, _unread(unit, request, place))
+            )
             raise RefusedError(flood)
         if request.age > LATE:
             await self._late(request, person, place)
@@ -276,7 +299,7 @@ class Inbox:
 
     async def _barred(self, request: Request, person: Person, place: Place) -> None:
         """An account that may do nothing is heard only; people are told why, bots are not answered."""
-        await self._store.run(lambda unit: self._heard(unit, request, person, place))
+        await self._store.run(lambda unit: self._heard(unit, request, person, _unread(unit, request, place)))
         if is_command(request.text) and request.barred != BOT_ACCOUNT:
             raise RefusedError(
                 f"You are {request.barred} here, so commands and votes of yours do not count; ask a responder."
@@ -290,7 +313,7 @@ class Inbox:
 
     def _refused(self, unit: store.Unit, request: Request, person: Person, place: Place, why: str) -> None:
         """What was said, and for the audit that a command was refused before it was even proposed."""
-        book = self._heard(unit, request, person, place)
+        book = self._heard(unit, request, person, _unread(unit, request, place))
         line = request.text[:200]
         refused = e.CommandRefused(
             at=book.now, actor=person.actor, command=line, channel=place.channel, why=why
@@ -373,7 +396,7 @@ class Inbox:
                 rules=self._desk.settings,
                 number=place.number,
                 message_id=_message_id(request),
-                means="button" if request.files == PRESSED else "command",
+                means="button" if request.files == PRESSED and request.message_id is None else "command",
                 place=place.kind,
             )
             reply: Reply | None = parsed.command.run(**parsed.values, case=case)
@@ -451,10 +474,10 @@ class Inbox:
         try:
             note = self._work.spawn(self._working(parsed, request), "a note that it takes long")
             try:
-                result = await self._run(parsed, person, place)
+                result, shown = await self._run(parsed, person, place)
             finally:
                 note.cancel()
-            await self._hand_out(parsed, result, request, person, place)
+            await self._hand_out(parsed, result, request, person, shown)
         except Exception as error:  # noqa: BLE001 - the edge, as in `receive`: this runs in a task of its own
             await self._answer_error(request, person, error)
             await self._answered(request, [])
@@ -465,17 +488,21 @@ class Inbox:
         text = f"Still working on {parsed.line or parsed.command.name}; the answer comes here."
         await self._whisper(request, Reply("sentence", {"text": text}))
 
-    async def _run(self, parsed: Parsed, person: Person, place: Place) -> Any:
+    async def _run(self, parsed: Parsed, person: Person, place: Place) -> tuple[Any, Place]:
+        """What came of it, and where it may be told: what is private of other incidents, to the person alone."""
         injected: dict[str, Any] = {}
+        reader = LogReader(self._store, self._desk, person.name, place.number)
         if "ask" in parsed.command.injected:
-            injected["ask"] = self._ask(person, place)
+            injected["ask"] = self._ask(reader, person, place)
         if "ops" in parsed.command.injected:
             injected["ops"] = self._ops
-        return await parsed.command.run(**parsed.values, **injected)
+        result = await parsed.command.run(**parsed.values, **injected)
+        if reader.met and isinstance(result, Answer | File) and place.kind != "direct":
+            return result, Place("elsewhere", place.channel)
+        return result, place
 
-    def _ask(self, person: Person, place: Place) -> Ask:
+    def _ask(self, reader: LogReader, person: Person, place: Place) -> Ask:
         settings = self._desk.settings
-        reader = LogReader(self._store, self._desk, person.name, place.number)
         return Ask(
             by=person.name or "",
             now=self._clock.now(),
@@ -641,12 +668,18 @@ class Inbox:
     async def _late(self, request: Request, person: Person, place: Place) -> None:
         """Shown, not run; a late acknowledge or resolve is offered as a button."""
 
-        def unit(u: store.Unit) -> None:
-            book = self._heard(u, request, person, place)
-            book.say(self._late_say(request, person, place))
-            book.finish()
+        say = self._late_say(request, person, place)
 
-        await self._store.run(unit)
+        def unit(u: store.Unit) -> bool:
+            shown = _unread(u, request, place)
+            book = self._heard(u, request, person, shown)
+            if told := shown is place:
+                book.say(say)
+            book.finish()
+            return told
+
+        if not await self._store.run(unit):
+            await self._whisper(request, Reply(say.template, say.data))
 
     def _late_say(self, request: Request, person: Person, place: Place) -> Say:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,8 @@ class LogReader:
     desk: Desk
     by: str | None = None
     here: int | None = None
+    # Private incidents that were told of, but for the one that was asked in.
+    met: set[int] = field(default_factory=set)
 
     def visible(self, incident: Incident) -> bool:
         """Whether this person may see it."""
@@ -36,7 +38,11 @@ class LogReader:
     async def incident(self, number: int) -> Incident | None:
         """The incident, or None where there is none."""
         found = await self.store.run(lambda unit: unit.state(f"incident-{number}"))
-        return found if isinstance(found, Incident) else None
+        if not isinstance(found, Incident):
+            return None
+        if found.private and number != self.here and self.by is not None and self.visible(found):
+            self.met.add(number)
+        return found
 
     async def action(self, number: int) -> Action | None:
         """The action, or None where there is none."""

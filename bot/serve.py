@@ -199,7 +199,8 @@ def web_settings(settings: Settings, *, demo: bool, host: str, token: str | None
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """The application on a socket; gives its address. OSError where the port is taken."""
-    runner = web.AppRunner(app, access_log=None)
+    # What is left of a body that was refused is not read for long: it may be compressed, and huge.
+    runner = web.AppRunner(app, access_log=None, lingering_time=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
