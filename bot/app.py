@@ -154,7 +154,7 @@ class Bot:
             export=self.export,
             runbooks=self._runbooks,
         )
-        self.catch_up = CatchUp(log_store, self.desk, clock, self.inbox.receive)
+        self.catch_up = CatchUp(log_store, self.desk, clock, self.work, self.inbox.receive)
         self.alerting = Alerting(log_store, self.desk, clock)
         self.handovers = Handovers(settings)
         self._alive = boot.alive
@@ -170,6 +170,7 @@ class Bot:
         )
         self.watch = Watch(log_store, self.desk, clock, self.handovers, self.absence, self.lifeboat)
         self.desk.followed = self.lifeboat.follow
+        self.deliverer.found = self._card_found
         self.desk.said = self.deliverer.wake.set
         self.desk.acted = self.executor.acted
 
@@ -218,6 +219,13 @@ class Bot:
             self.work.spawn(self._begin_later(platform, away), f"start {platform.name}")
             return
         await self.catch_up.read(platform, (away + (self.clock.now() - began)).total_seconds())
+
+    def _card_found(self, ref: str) -> None:
+        """People may have voted on a card before anybody noted that it is one."""
+        kind, _, number = ref.partition(":")
+        if kind == "action":
+            votes = self.catch_up.recount(self.platforms.values(), int(number))
+            self.work.spawn(votes, f"votes on #{number}")
 
     async def _begin_later(self, platform: Platform, away: timedelta) -> None:
         await self.clock.sleep(AGAIN)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import select
 
 from bot import store
-from bot.chat import Platform, Reaction, Receive
+from bot.chat import Platform, Reaction, Receive, RetryLaterError
 from bot.logbook import OPEN_STATES, Desk
 from bot.reader import LogReader
 from bot.votes import meaning, means_of
+from bot.work import Work
 from incidents.approvals import APPROVE, DENY, Action
 from incidents.ports import Clock
 
 log = structlog.get_logger()
 
 FURTHEST = 7 * 86_400.0  # seconds of history that are read at most
+AGAIN, TRIES = 10.0, 6  # seconds until a channel that could not be read is tried again, and how often
 OVERLAP = 60.0  # seconds read again: what was taken before is known by its event id
 
 
@@ -29,6 +31,7 @@ class CatchUp:
     store: store.Store
     desk: Desk
     clock: Clock
+    work: Work
     receive: Receive
 
     async def read(self, platform: Platform, seconds: float) -> None:
@@ -36,15 +39,37 @@ class CatchUp:
         if platform.keeps:
             return
         async for channel in self._channels(platform.name):
-            try:
-                missed = await platform.history(channel, min(seconds + OVERLAP, FURTHEST))
-            except Exception as error:  # noqa: BLE001 - the edge to a chat: one channel must not hide the others
-                log.warning("what was written meanwhile could not be read", channel=channel, error=str(error))
-                continue
-            for act in missed:
-                await self.receive(act)
+            await self._channel(platform, channel, seconds, tries=TRIES)
         for action in await LogReader(self.store, self.desk).pending(None):
             await self._votes(platform, action)
+
+    async def recount(self, platforms: Iterable[Platform], number: int) -> None:
+        """The votes as they stand on a card that was posted by a boot that did not live to note it."""
+        action = await LogReader(self.store, self.desk).action(number)
+        if action is not None and action.state == "pending":
+            for platform in platforms:
+                if not platform.keeps:
+                    await self._votes(platform, action)
+
+    async def _channel(self, platform: Platform, channel: str, seconds: float, *, tries: int) -> None:
+        """One channel's; one that cannot be read now must not hide the others, and is tried again later."""
+        try:
+            missed = await platform.history(channel, min(seconds + OVERLAP, FURTHEST))
+        except Exception as error:  # noqa: BLE001 - the edge to a chat
+            log.warning("what was written meanwhile could not be read", channel=channel, error=str(error))
+            if tries > 1:
+                wait = max(AGAIN, error.seconds if isinstance(error, RetryLaterError) else AGAIN)
+                again = self._later(platform, channel, seconds, wait, tries=tries - 1)
+                self.work.spawn(again, f"read {channel}")
+            return
+        for act in missed:
+            await self.receive(act)
+
+    async def _later(
+        self, platform: Platform, channel: str, seconds: float, wait: float, *, tries: int
+    ) -> None:
+        await self.clock.sleep(wait)
+        await self._channel(platform, channel, seconds + wait, tries=tries)
 
     async def _channels(self, platform: str) -> AsyncIterator[str]:
         """The platform's channels of every incident that is not closed."""

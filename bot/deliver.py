@@ -89,6 +89,7 @@ class Deliverer:
         self._turn = asyncio.Lock()
         self.progress: dict[int, Progress] = {}
         self.wake = asyncio.Event()
+        self.found: Callable[[str], object] = lambda ref: None  # told of cards that an earlier try had posted
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -210,6 +211,8 @@ class Deliverer:
         message_id = known or await self._posted_now(row, payload, spot)
         if row.card:
             await self._store.run(lambda unit: _remember(unit, row, [(spot, message_id)]))
+            if known is not None:
+                self.found(str(row.card))
         # Also under what was found: what came in between may have come before these, and twice does no harm.
         for emoji in payload["seeds"]:
             await platform.react(spot.channel, message_id, emoji)
@@ -536,7 +539,8 @@ class Deliverer:
             try:
                 await self._refresh(ref)
             except Exception as error:  # noqa: BLE001 - as in `_in_order`
-                await self._sent(mine[1:], [])  # the first, which knows of the tries before, asks for the same
+                # The first, which knows of the tries before, asks for the same.
+                await self._sent(mine[1:], [])
                 await self._failed(mine[0], error)
             else:
                 await self._sent(mine, [])

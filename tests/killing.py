@@ -1,7 +1,8 @@
 """A bot that is killed and started again and again: the child that lives shortly, and the zygote that makes it.
 
-`python -m tests.killing DATA ROUNDS SEED` plays people against the bot in children of its own, kills each at
-a random moment with SIGKILL, lets the last one finish, and prints what people did as JSON.
+`python -m tests.killing DATA ROUNDS SEED [SLACK]` starts the bot in a child of its own, kills each child at a
+random moment with SIGKILL, and lets the last one finish. Without SLACK people act in the browser chat, from
+within the child; with the address of Slack's stand-in they act beside it, see killing_slack.py.
 """
 
 from __future__ import annotations
@@ -14,28 +15,33 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from bot import store
 from bot.app import Bot, boot, database, living
-from bot.config import load
+from bot.chat import Platform
+from bot.config import Settings, load
 from bot.platforms.console import Console
 from bot.platforms.console_people import NotPossibleError
 from bot.sandbox_pager import SandboxPager
 from bot.targets import sandbox
 from bot.targets.sandbox_world import World
+from incidents.ports import Clock
 
 SPEED = 40.0  # seconds of the bot's time in one of ours
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
 STARTING = 0.25  # so many of the children die while they start; the others while people act
-LONGEST = 0.25  # seconds that people act, at most
+LONGEST = 0.25  # seconds that people act, at most, or half as long as the start took
 AWAY = 25.0  # seconds of the bot's time between a kill and the next start: reminders come due on any machine
 PATIENCE = 30  # seconds that a start may take on a busy machine
+LAST = "last"  # the file that is there once nobody is killed any more
 
 
 class SharedClock:
@@ -53,39 +59,56 @@ class SharedClock:
         await asyncio.sleep(max(0.0, seconds) / SPEED)
 
 
-async def child(data: Path, began: float, seed: int, ready: int, *, last: bool) -> None:
-    """Start the bot on the data and play people until killed; the last one acts no more and waits for calm."""
-    settings = load(None, {})
+class Chat(Protocol):
+    """Where it happens: made before the first child, used by each."""
+
+    settings: Settings
+
+    def open(self, clock: Clock) -> Platform:
+        """The bot's side of the chat, in a child."""
+        ...
+
+    def telephones(self, platform: Any) -> Any:
+        """Where the sandbox's pages ring."""
+        ...
+
+    def ready(self, bot: Bot) -> None:
+        """Called in a child once the bot has started."""
+        ...
+
+    async def live(self, platform: Any, seed: int) -> None:
+        """What happens from within the child until it is killed."""
+        ...
+
+    def away(self) -> None:
+        """Called after each kill: the chat's own time goes on, too."""
+        ...
+
+
+async def child(chat: Chat, data: Path, began: float, seed: int, ready: int, *, last: bool) -> None:
+    """Start the bot on the data and let people act until killed; the last one only waits for calm."""
     clock = SharedClock(began)
     async with AsyncExitStack() as stack:
-        console = Console(
-            data / "chat.db",
-            clock=clock,
-            people={name: person.display for name, person in settings.people.items()},
-            channels=list(settings.channels.all),
-            zone=ZoneInfo(settings.zone),
-        )
+        platform = chat.open(clock)
         world = World(data / "sandbox.json", clock)
-        targets = sandbox.build({}, catalogue=settings.catalogue, clock=clock, world=world)
+        targets = sandbox.build({}, catalogue=chat.settings.catalogue, clock=clock, world=world)
         bot = await stack.enter_async_context(
             boot(
-                settings,
+                chat.settings,
                 data,
-                platforms={"console": console},
+                platforms={platform.name: platform},
                 targets=targets,
-                pager=SandboxPager(console, world),
+                pager=SandboxPager(chat.telephones(platform), world),
                 clock=clock,
             )
         )
+        chat.ready(bot)
         await stack.enter_async_context(living(bot))
         if last:
             await calm(bot)
             return
         os.write(ready, b"!")
-        people = People(console, random.Random(seed), seed, data / "acts.jsonl")
-        while True:
-            await people.act()
-            await asyncio.sleep(people.random.uniform(0.01, 0.05))
+        await chat.live(platform, seed)
 
 
 async def calm(bot: Bot) -> None:
@@ -100,8 +123,46 @@ async def calm(bot: Bot) -> None:
         quiet = quiet + 1 if bot.work.active <= 1 and not delivered else 0
 
 
+# -- the browser chat --------------------------------------------------------------------------------
+
+
+class ConsoleChat:
+    """The browser chat, whose file outlives the children; people act through it from within."""
+
+    def __init__(self, data: Path) -> None:
+        self.settings = load(None, {})
+        self._data = data
+
+    def open(self, clock: Clock) -> Console:
+        """The chat on its file."""
+        return Console(
+            self._data / "chat.db",
+            clock=clock,
+            people={name: person.display for name, person in self.settings.people.items()},
+            channels=list(self.settings.channels.all),
+            zone=ZoneInfo(self.settings.zone),
+        )
+
+    def telephones(self, platform: Console) -> Console:
+        """Pages appear in the chat."""
+        return platform
+
+    def ready(self, bot: Bot) -> None:
+        """Nothing is to be done."""
+
+    async def live(self, platform: Console, seed: int) -> None:
+        """People act for ever."""
+        people = People(platform, random.Random(seed), seed, self._data / "acts.jsonl")
+        while True:
+            await people.act()
+            await asyncio.sleep(people.random.uniform(0.01, 0.05))
+
+    def away(self) -> None:
+        """It has the bot's own clock."""
+
+
 class People:
-    """What people do at random; each act is noted before and after the chat took it."""
+    """What people do at random; each act is noted after the chat took it."""
 
     def __init__(self, console: Console, dice: random.Random, seed: int, acts: Path) -> None:
         self._console = console
@@ -161,37 +222,59 @@ class People:
             await self._console.reacts(self.random.choice(("bob", "carol", "dave")), card.id, emoji)
 
 
+# -- the zygote --------------------------------------------------------------------------------------
+
+
 def main() -> None:
     """Make children and kill them."""
     data, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     data.mkdir(parents=True, exist_ok=True)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
     store.upgrade(database(data))
+    chat = _chat(data, sys.argv[4:])
     dice = random.Random(seed)
     began = time.time()
     for number in range(rounds):
         told, ready = os.pipe()
-        process = os.fork()
-        if process == 0:
-            _live(data, began - number * AWAY / SPEED, seed * 100_000 + number, ready, last=False)
+        life = _life(chat, data, began - number * AWAY / SPEED, seed * 100_000 + number, ready)
+        process, born = _forked(life), time.monotonic()
+        longest = LONGEST
         if dice.random() >= STARTING:
             select.select([told], [], [], PATIENCE)
-        time.sleep(dice.uniform(0, LONGEST))
+            longest = max(LONGEST, (time.monotonic() - born) / 2)  # a busy machine needs longer
+        time.sleep(dice.uniform(0, longest))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         os.close(told)
         os.close(ready)
-    process = os.fork()
-    if process == 0:
-        _live(data, began - rounds * AWAY / SPEED, seed, -1, last=True)
+        chat.away()
+    (data / LAST).touch()
+    process = _forked(_life(chat, data, began - rounds * AWAY / SPEED, seed, -1, last=True))
     _, status = os.waitpid(process, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 
 
-def _live(data: Path, began: float, seed: int, ready: int, *, last: bool) -> None:
-    """A child's whole life; it never returns to the zygote's code."""
+def _chat(data: Path, slack: list[str]) -> Chat:
+    """The browser chat, or Slack where an address of it is given."""
+    if not slack:
+        return ConsoleChat(data)
+    from tests.killing_slack import SlackChat
+
+    return SlackChat(slack[0])
+
+
+def _life(
+    chat: Chat, data: Path, began: float, seed: int, ready: int, *, last: bool = False
+) -> Callable[[], None]:
+    return lambda: asyncio.run(child(chat, data, began, seed, ready, last=last))
+
+
+def _forked(life: Callable[[], None]) -> int:
+    """A child's process id; in the child its whole life, which never returns to the zygote's code."""
+    if (process := os.fork()) != 0:
+        return process
     try:
-        asyncio.run(child(data, began, seed, ready, last=last))
+        life()
     except BaseException:  # noqa: BLE001 - the edge
         import traceback
 
