@@ -4,9 +4,10 @@ PYTHON ?= python3.11
 UV ?= uv
 BIN := .venv/bin
 STAMP := .venv/.installed
+SYNAPSE := .venv-synapse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup synapse demo test check format bench lock clean
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +21,17 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/pip check
+	@touch $@
+
+# A homeserver for the tests only, in an environment of its own: its dependencies are not Watchbell's.
+synapse: $(SYNAPSE)/.installed  ## install the Matrix homeserver that tests start
+
+$(SYNAPSE)/.installed: requirements-synapse.lock
+	@echo "Installing Synapse into $(SYNAPSE); the first time takes a minute."
+	$(PYTHON) -m venv $(SYNAPSE)
+	$(SYNAPSE)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements-synapse.lock
+	$(SYNAPSE)/bin/pip check
 	@touch $@
 
 demo: setup  ## try Watchbell in the browser, with simulated services
@@ -41,10 +53,13 @@ bench: setup  ## measure; benchmarks/README.md explains the figures
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # Keeps the versions that still fit; ARGS=--upgrade takes the newest. No index address enters the file.
-lock:  ## write requirements.lock anew (needs uv)
+lock:  ## write the files of locked requirements anew (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.lock $(ARGS)
+	echo matrix-synapse | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet \
+		-o requirements-synapse.lock $(ARGS)
 
 clean:  ## remove what make made
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv $(SYNAPSE) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,282 @@
+"""Rooms: made, found, and those for direct messages ("Client-Server API", rooms)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import structlog
+
+from bot.chat import DeliveryError
+from bot.platforms.console_text import channel_name
+from bot.platforms.matrix_client import V3, MatrixClient, RefusedCallError
+from bot.platforms.matrix_directory import server_of
+from bot.platforms.matrix_events import Events
+
+_log = structlog.get_logger()
+
+ROOM = "org.watchbell.room"  # what the bot keeps in a room of its own: key, topic, links, closed
+IN = frozenset({"join", "invite"})  # the memberships of who is in a room, or may come in
+_ALIAS, _NAME, _RULES = "m.room.canonical_alias", "m.room.name", "m.room.join_rules"
+_MEGOLM = {"algorithm": "m.megolm.v1.aes-sha2"}
+_SUFFIXES = 50  # how many names are tried: inc-1, inc-1-2, inc-1-3 …
+# What people may: everything but changing the room and taking away what others said. The bot made the room, so it
+# stands above them: by its level of 100, and from version 12 of rooms on by being the creator.
+LEVELS: Mapping[str, Any] = {
+    "users_default": 0,
+    "events_default": 0,
+    "state_default": 50,
+    "redact": 50,
+    "kick": 50,
+    "ban": 50,
+}
+
+
+class Rooms:
+    """The rooms as the bot may see and change them; with `encrypted` new ones are."""
+
+    def __init__(self, api: MatrixClient, events: Events, *, encrypted: bool) -> None:
+        self._api = api
+        self._events = events
+        self._encrypted = encrypted
+        self._server = server_of(api.user)
+        self._opening = asyncio.Lock()
+        self._by_key: dict[str, str] = {}
+        # User → rooms of direct messages, as the account's m.direct has them.
+        self.directs: dict[str, list[str]] = {}
+        self.named: set[str] = set()  # the rooms that were asked for by name: the configured ones
+
+    async def start(self) -> None:
+        """Learn which rooms are for direct messages ("Direct Messaging")."""
+        found = await self._account("m.direct")
+        self.directs = {
+            str(user): [str(room) for room in rooms]
+            for user, rooms in found.items()
+            if isinstance(rooms, list)
+        }
+
+    @property
+    def direct_rooms(self) -> frozenset[str]:
+        """The rooms of direct messages."""
+        return frozenset(room for rooms in self.directs.values() for room in rooms)
+
+    # -- finding ----------------------------------------------------------------------------------
+
+    async def by_name(self, name: str) -> str | None:
+        """The room that is called so now: #name of this homeserver, else a joined room with that alias or name.
+
+        The bot goes into it where it may: outside it would hear nothing. None where it may not.
+        """
+        wanted = name.removeprefix("#")
+        alias = f"#{wanted}" if ":" in wanted else f"#{wanted}:{self._server}"
+        found = await self._resolved(alias)
+        if found is None:
+            found = await self._called(wanted, alias)
+        elif not await self._entered(found):
+            return None
+        if found is not None:
+            self.named.add(found)
+        return found
+
+    async def title(self, room: str) -> str:
+        """What a room is called, without #; of a room without a name its id."""
+        alias = (await self._events.state(room, _ALIAS) or {}).get("alias")
+        if isinstance(alias, str) and server_of(alias) == self._server:
+            return alias.removeprefix("#").partition(":")[0]
+        name = (await self._events.state(room, _NAME) or {}).get("name")
+        return str(name or alias or room).removeprefix("#")
+
+    async def members(self, room: str) -> frozenset[str] | None:
+        """Who is in a room that is not open to everybody; None for one that is."""
+        rules = await self._api.call("GET", V3, "rooms", room, "state", _RULES, "")
+        return None if rules.get("join_rule") == "public" else frozenset(await self._joined(room))
+
+    # -- making -----------------------------------------------------------------------------------
+
+    async def open(self, wanted: str, *, private: bool, key: str) -> tuple[str, str]:
+        """Create a room; its id and the name that it got. The same key gives the same room, also after a crash.
+
+        A private room has no alias: the address book of the homeserver would tell its name to everybody.
+        """
+        async with self._opening:
+            folded = channel_name(wanted)
+            if (known := await self._kept(key, private=private)) is not None:
+                return known, await self.title(known)
+            if private:
+                return await self._create(folded, key, private=True), folded
+            return await self._first_free(folded, key)
+
+    async def direct(self, user: str) -> str:
+        """The room of direct messages with a person: one that nobody else is in."""
+        for room in reversed(self.directs.get(user, [])):
+            if await self._is_direct(room, user):
+                return room
+        async with self._opening:
+            key = f"direct:{user}"
+            known = await self._kept(key, private=True)
+            if known is None or not await self._is_direct(known, user):
+                known = await self._create_direct(user, key)
+            await self.note_direct(user, known)
+            return known
+
+    async def note_direct(self, user: str, room: str) -> None:
+        """Keep with the account that a room is for direct messages with somebody."""
+        rooms = self.directs.setdefault(user, [])
+        if room not in rooms:
+            rooms.append(room)
+            await self._api.call(
+                "PUT", V3, "user", self._api.user, "account_data", "m.direct", body=self.directs
+            )
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    async def _account(self, kind: str) -> dict[str, Any]:
+        try:
+            return await self._api.call("GET", V3, "user", self._api.user, "account_data", kind)
+        except RefusedCallError as refusal:
+            if not refusal.missing:
+                raise
+            return {}
+
+    async def _resolved(self, alias: str) -> str | None:
+        try:
+            return str((await self._api.call("GET", V3, "directory", "room", alias))["room_id"])
+        except RefusedCallError as refusal:
+            if refusal.missing or refusal.status == 400:  # 400: no alias can be called so
+                return None
+            raise
+
+    async def _entered(self, room: str) -> bool:
+        member = await self._events.state(room, "m.room.member", self._api.user)
+        if (member or {}).get("membership") == "join":
+            return True
+        try:
+            await self._api.call("POST", V3, "join", room)
+        except RefusedCallError as refusal:
+            _log.info("a room that is configured lets the bot not in", room=room, error=str(refusal))
+            return False
+        return True
+
+    async def _states(self, *kinds: str) -> AsyncIterator[tuple[str, dict[tuple[str, str], dict[str, Any]]]]:
+        """Every joined room with its state of these kinds, by one call: a sync from nowhere acknowledges nothing."""
+        # No two of these are the same: Synapse answers the first sync of a kind from memory for two minutes.
+        asked = [*kinds, f"org.watchbell.{secrets.token_hex(8)}"]
+        only = {"room": {"state": {"types": asked}, "timeline": {"limit": 1, "types": asked}}}
+        answer = await self._api.call("GET", V3, "sync", query={"filter": only, "timeout": "0"}, timeout=60.0)
+        for room, told in ((answer.get("rooms") or {}).get("join") or {}).items():
+            events = [*told["state"]["events"], *told["timeline"]["events"]]
+            yield room, {(e["type"], e["state_key"]): e["content"] for e in events if "state_key" in e}
+
+    async def _called(self, name: str, alias: str) -> str | None:
+        async for room, state in self._states(_ALIAS, _NAME):
+            if state.get((_ALIAS, ""), {}).get("alias") == alias:
+                return room
+            if str(state.get((_NAME, ""), {}).get("name") or "").removeprefix("#") == name:
+                return room
+        return None
+
+    async def _kept(self, key: str, *, private: bool) -> str | None:
+        """The room that was made for a key; public ones are found by their alias, when that is taken."""
+        if private and key not in self._by_key:
+            async for room, state in self._states(ROOM):
+                mark = state.get((ROOM, ""), {}).get("key")
+                if isinstance(mark, str):
+                    self._by_key.setdefault(mark, room)
+        return self._by_key.get(key)
+
+    async def _first_free(self, folded: str, key: str) -> tuple[str, str]:
+        for number in range(1, _SUFFIXES + 1):
+            name = folded if number == 1 else f"{folded}-{number}"
+            try:
+                return await self._create(name, key, private=False), name
+            except RefusedCallError as refusal:
+                if refusal.code != "M_ROOM_IN_USE":
+                    raise
+            if (found := await self._left_behind(name, key)) is not None:
+                self._by_key[key] = found
+                return found, name
+        raise DeliveryError(f"#{folded} and {_SUFFIXES - 1} names like it are taken")
+
+    async def _left_behind(self, name: str, key: str) -> str | None:
+        """The room of that name where it was made for this key, or where a crash kept the key from it."""
+        room = await self._resolved(f"#{name}:{self._server}")
+        if room is None:
+            return None
+        kept = await self._events.state(room, ROOM)
+        if kept is not None:
+            return room if kept.get("key") == key else None
+        made = await self._maker(room)
+        if made != self._api.user or room in self.named:
+            return None
+        await self._events.put_state(room, ROOM, {"key": key})
+        return room
+
+    async def _maker(self, room: str) -> str:
+        """Who created a room that the bot is in: the sender of m.room.create, which its content need not tell."""
+        try:
+            state = await self._api.call(
+                "GET", V3, "rooms", room, "state", "m.room.create", "", query={"format": "event"}
+            )
+        except RefusedCallError:
+            return ""
+        return str(state.get("sender") or (state.get("content") or state).get("creator") or "")
+
+    async def _create(self, name: str, key: str, *, private: bool) -> str:
+        body = {
+            "name": name,
+            "preset": "private_chat" if private else "public_chat",
+            "visibility": "private",
+            "power_level_content_override": {**LEVELS, "invite": 50 if private else 0},
+            "initial_state": self._initial(key),
+        }
+        if not private:
+            body["room_alias_name"] = name
+        return await self._made(body, key)
+
+    async def _create_direct(self, user: str, key: str) -> str:
+        body = {
+            "preset": "private_chat",
+            "is_direct": True,
+            "invite": [user],
+            "power_level_content_override": {**LEVELS, "invite": 50},
+            "initial_state": self._initial(key),
+        }
+        return await self._made(body, key)
+
+    async def _made(self, body: Mapping[str, Any], key: str) -> str:
+        answer = await self._api.call("POST", V3, "createRoom", body=body, timeout=30.0)
+        self._by_key[key] = str(answer["room_id"])
+        return self._by_key[key]
+
+    def _initial(self, key: str) -> list[dict[str, Any]]:
+        state: list[dict[str, Any]] = [{"type": ROOM, "state_key": "", "content": {"key": key}}]
+        if self._encrypted:
+            state.append({"type": "m.room.encryption", "state_key": "", "content": _MEGOLM})
+        return state
+
+    async def _joined(self, room: str) -> list[str]:
+        return list((await self._api.call("GET", V3, "rooms", room, "joined_members"))["joined"])
+
+    async def _is_direct(self, room: str, user: str) -> bool:
+        """Whether a room is between the bot and this person alone; somebody who has left is invited anew."""
+        try:
+            told = await self._api.call("GET", V3, "rooms", room, "members")
+        except RefusedCallError:
+            return False  # the bot is in it no more
+        there = {
+            str(event["state_key"]): event["content"].get("membership") for event in told.get("chunk") or ()
+        }
+        if {who for who, membership in there.items() if membership in IN} - {user, self._api.user}:
+            return False
+        if there.get(self._api.user) != "join":
+            return False
+        if there.get(user) in IN:
+            return True
+        try:
+            await self._api.call("POST", V3, "rooms", room, "invite", body={"user_id": user})
+        except RefusedCallError as refusal:
+            _log.info("nobody can be invited there again", room=room, user=user, error=str(refusal))
+            return False
+        return True
