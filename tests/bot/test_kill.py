@@ -49,8 +49,10 @@ async def every_event(data: Path) -> list[tuple[str, e.Event]]:
 def the_loop_did_something(log: list[tuple[str, e.Event]]) -> None:
     """Otherwise the other tests would hold nothing."""
     kinds = Counter(type(event).__name__ for _, event in log)
-    for kind in ("IncidentOpened", "NoteAdded", "ActionStarted", "VoteCast", "ReminderDue", "EscalationDue"):
+    for kind in ("IncidentOpened", "NoteAdded", "ActionStarted", "VoteCast"):
         assert kinds[kind] > 3, kinds
+    for kind in ("ReminderDue", "EscalationDue"):  # how many fall due hangs on how long the machine takes
+        assert kinds[kind] > 0, kinds
 
 
 def no_message_is_lost_or_doubled(survived: Path, log: list[tuple[str, e.Event]]) -> None:
