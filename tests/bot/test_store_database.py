@@ -57,6 +57,10 @@ def test_upgrading_again_changes_nothing(url: str) -> None:
         for done in [pool.submit(store.upgrade, url) for _ in range(4)]:
             done.result()
     store.upgrade(url)
+    engine = open_engine(url, patience=5, writes=True)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), store.METADATA) == []
+    engine.dispose()
 
 
 async def test_an_upgrade_keeps_the_log(url: str) -> None:
