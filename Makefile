@@ -7,10 +7,10 @@ STAMP := .venv/.installed
 SYNAPSE := .venv-synapse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup synapse demo test check format bench lock clean
+.PHONY: help setup synapse demo test test-all check format bench lock clean
 
 help:  ## list these targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup: $(STAMP)  ## install everything into .venv
 
@@ -39,6 +39,9 @@ demo: setup  ## try Watchbell in the browser, with simulated services
 
 test: setup  ## run all tests; choose with ARGS="-k escalation"
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+test-all: setup  ## the same with every scenario in encrypted rooms, which takes a few minutes more
+	WATCHBELL_ALL=1 $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 check: setup  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -1,19 +1,22 @@
-"""`python -m benchmarks [NAME…]`: measure everything, or what is named (commands, crowd, history, slack)."""
+"""`python -m benchmarks [NAME…]`: measure everything, or what is named (commands, crowd, history, matrix, slack,
+targets)."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import structlog
 
-from benchmarks import commands, crowd, history, slack
+from benchmarks import commands, crowd, history, matrix, slack, targets
+from bot.loop import run
 
 ALL = {
     "commands": commands.measure,
     "crowd": crowd.measure,
     "history": history.measure,
+    "matrix": matrix.measure,
     "slack": slack.measure,
+    "targets": targets.measure,
 }
 
 
@@ -25,7 +28,7 @@ def main() -> None:
     if unknown:
         sys.exit(f"There is no benchmark {unknown[0]}; there are: {', '.join(ALL)}.")
     for name in names:
-        for figure in asyncio.run(ALL[name]()):
+        for figure in run(ALL[name]()):
             print(figure, flush=True)
 
 

@@ -23,6 +23,7 @@ class Blank:
 
     name = "console"
     keeps = True
+    remembers = False
 
     def __init__(self) -> None:
         self.marks: Marks = PlainMarks()
@@ -90,6 +91,14 @@ class Blank:
     async def reactions(self, channel: str, message_id: str) -> Mapping[str, tuple[str, ...]]:
         """None."""
         return {}
+
+    async def erase(self, channel: str, message_id: str, *, earlier: bool = False) -> bool:
+        """Taken."""
+        return True
+
+    async def guards(self, channel: str) -> bool:
+        """No."""
+        return False
 
     async def members(self, channel: str) -> frozenset[str] | None:
         """Everybody."""

@@ -125,6 +125,7 @@ class Crowd:
         await (self.by_the_clock() if self._load.rate else self.in_turn())
         patience = PATIENCE + (0.0 if self._load.rate else self._load.seconds)
         if len(self._taken) < self._sent:
+            self._all.clear()  # it may be set from a moment at which nothing was on its way
             with suppress(TimeoutError):  # what is not answered by then counts as not acknowledged
                 await asyncio.wait_for(self._all.wait(), patience)
         elapsed = time.monotonic() - began

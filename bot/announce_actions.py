@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bot.announce_parts import Page, first_of, page
-from bot.cards import action_card, asked_first, unknown_buttons
+from bot.cards import action_card, asked_first, unknown_buttons, vote_buttons
 from bot.chat import Button, Say
 from bot.facts import Facts
 from incidents import events as e
@@ -56,7 +56,7 @@ def proposed(ev: e.ActionProposed, before: None, a: Action, batch: Batch, facts:
             card="approval",
             ref=f"action:{a.number}",
             buttons=card.buttons,
-            seeds=() if covered else SEEDS,
+            seeds=() if covered else SEEDS[1:] if a.wants_proof else SEEDS,
         )
     ]
 
@@ -67,10 +67,11 @@ def edited(ev: e.Event, before: Action, a: Action, batch: Batch, facts: Facts) -
 
 
 def refused(ev: e.VoteRefused, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
-    """Why a vote did not count, to the voter alone."""
-    return [
-        Say(where(a), op="whisper", template="sentence", data={"person": ev.person, "text": ev.why}),
-    ]
+    """Why a vote did not count, to the voter alone, in the chat where it was a reaction."""
+    kind, _, chat = ev.means.partition(":")
+    home = f"{chat.partition(':')[0]}:" if kind == "reaction" else ""
+    data = {"person": ev.person, "text": ev.why}
+    return [Say(where(a), op="whisper", template="sentence", data=data, home=home)]
 
 
 def widened(ev: e.ApproversWidened, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
@@ -79,14 +80,9 @@ def widened(ev: e.ApproversWidened, before: Action, a: Action, batch: Batch, fac
     others = [person for person in ev.people if person not in known]
     if not others:
         return [edit(a)]
-    buttons = (
-        Button("Approve", f"/approve {a.number}", "primary"),
-        Button("Deny", f"/deny {a.number}", "danger"),
-        Button("Details", f"/why {a.number}"),
-    )
     missing = max(a.quorum - len(a.approvals), 1)
     return [
-        say(a, "widened", buttons, people=others, expires_at=a.expires_at, missing=missing),
+        say(a, "widened", vote_buttons(a), people=others, expires_at=a.expires_at, missing=missing),
         edit(a),
     ]
 

@@ -33,7 +33,8 @@ def laid_out(answer: Answer) -> tuple[dict[str, Any], Upload | None]:
         "total": total,
     }
     if total <= MOST_LINES and size <= MOST_CHARACTERS:
-        return {**data, "lines": lines, "block": "\n".join(body)}, None
+        chart = Upload("chart.png", answer.chart, "image/png") if answer.chart else None
+        return {**data, "lines": lines, "block": "\n".join(body)}, chart
     upload = _file(answer)
     if rows:
         body, lines = _rows_that_matter(rows), []

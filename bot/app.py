@@ -44,6 +44,7 @@ from bot.redact import Redactor
 from bot.render import Renderer
 from bot.resources import resource
 from bot.run import Watch
+from bot.targets import build as building
 from bot.work import Work
 from commands.actions import Ops, Target
 from commands.incident.runbook import pages
@@ -117,11 +118,13 @@ class Bot:
             Redactor(redaction.patterns, redaction.values),
             runbooks=pages(self._runbooks),
             observed=observe,
+            chats=tuple(platforms) if len(platforms) > 1 else (),
         )
         self.registry = registry()
         self.renderer = Renderer(settings.zone)
         self.grants = Grants(settings, platforms)
         self.places = Places(log_store, settings, platforms)
+        self.targets = dict(targets)
         patient = {name: Patient(target, clock, self.work) for name, target in targets.items()}
         self.ops = Ops(patient, settings.catalogue, clock)
         self.deliverer = Deliverer(
@@ -253,6 +256,7 @@ class Bot:
         for platform in self.platforms.values():
             await platform.stop()
         await self.work.stop()
+        await building.stop(self.targets.values())
 
 
 def prepare(data: Path, url: str) -> None:

@@ -165,11 +165,7 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
             return Card("card_break_glass", data, (Button("Stop", f"/deny {n}", "danger"), details))
         case "pending":
             data |= _asked(a, facts)
-            approve, deny = (
-                Button("Approve", f"/approve {n}", "primary"),
-                Button("Deny", f"/deny {n}", "danger"),
-            )
-            return Card("card_asked", data, (approve, deny, details))
+            return Card("card_asked", data, vote_buttons(a))
         case "approved" | "running":
             data |= _bar(progress) if progress is not None else {}
             stops = a.state == "approved" or a.plan.get("stoppable")
@@ -180,6 +176,13 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
             return Card("card_unknown", data, unknown_buttons(a))
     data["by"] = next((p for p, means in a.votes.items() if "deny" in means.values()), None)
     return Card("card_ended", data, (details,))
+
+
+def vote_buttons(a: Action) -> tuple[Button, ...]:
+    """What a vote is cast by; an approval that needs proof is written."""
+    n = a.number
+    approve = () if a.wants_proof else (Button("Approve", f"/approve {n}", "primary"),)
+    return (*approve, Button("Deny", f"/deny {n}", "danger"), Button("Details", f"/why {n}"))
 
 
 def _frozen(a: Action) -> dict[str, Any]:
@@ -207,6 +210,7 @@ def _asked(a: Action, facts: Facts) -> dict[str, Any]:
         "undo": a.undo_within if a.plan.get("undo") is not None and a.undo_of is None else None,
         "able": able,
         "missing": len(able) < a.quorum,
+        "written": a.wants_proof,
         "asked": [p for p in asked_first(a, facts) if p not in a.approvals],
     }
 

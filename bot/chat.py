@@ -23,6 +23,8 @@ class Incoming:
     """Something a person did. `event_id` is unique per platform; `age` is in seconds, by the platform.
 
     `barred` says why this account may do nothing here, as in "a guest", "a bot"; empty for one that may.
+    `assured` is False for what a server in between could have made up: it approves nothing dangerous that was
+    asked for in a channel that guards against that (`Platform.guards`).
     """
 
     platform: str
@@ -31,6 +33,7 @@ class Incoming:
     user: str
     age: float = 0.0
     barred: str = ""
+    assured: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,8 @@ class Content:
     """What is shown: text in the platform's own markup, plain text, buttons, and who is mentioned.
 
     `card` is the kind of card that this is (approval, incident, reminder, runbook), or None. `mentions` are
-    names of the configuration really mentioned in the text, not merely displayed.
+    names of the configuration really mentioned in the text, not merely displayed. `answers` is the message that
+    this answers: where that one is erased, this goes with it.
     """
 
     text: str
@@ -100,6 +104,7 @@ class Content:
     buttons: tuple[Button, ...] = ()
     mentions: tuple[str, ...] = ()
     card: str | None = None
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,7 @@ class Platform(Protocol):
     name: str
     marks: Marks
     keeps: bool  # whether `start` hands over what came in while nobody listened; else `history` is read
+    remembers: bool  # whether people can still read what a message said before an edit
 
     async def start(self, receive: Receive, house: House | None = None) -> None:
         """Connect, hand over what came in meanwhile (with its age), and go on handing over."""
@@ -222,6 +228,13 @@ class Platform(Protocol):
         ...
 
     async def edit(self, channel: str, message_id: str, content: Content) -> None: ...
+
+    async def erase(self, channel: str, message_id: str, *, earlier: bool = False) -> bool:
+        """Take a message away, anybody's, with what it said before its edits and what answers it privately.
+
+        `earlier`: only what it said before its last edit. False where the bot may not; one that is gone is erased.
+        """
+        ...
 
     async def react(self, channel: str, message_id: str, emoji: str) -> None:
         """Add a reaction of the bot's; adding it twice is no error."""
@@ -275,6 +288,10 @@ class Platform(Protocol):
         """The members of a private channel; None for one that is open to everybody."""
         ...
 
+    async def guards(self, channel: str) -> bool:
+        """Whether messages there prove who wrote them, and reactions do not (an encrypted room)."""
+        ...
+
     async def active(self, user: str) -> bool:
         """Whether the account may act: not deactivated, no guest, no bot."""
         ...
@@ -286,7 +303,7 @@ class Say:
 
     `channel` is an address ("console:C3") or symbolic: "incident:42" (its channel, once there is one), "ops",
     "team:realtime" (the service's team channel), "person:alice" (direct messages), "person:alice:sms" (a contact
-    method). `op` is one of
+    method). Symbolic ones but the last mean every chat, "incident:42@slack" one (see bot/ways.py). `op` is one of
 
     - say: a new message from `template` and `data`;
     - card: edit the card `ref` to what it is now (made anew at delivery);
@@ -296,7 +313,10 @@ class Say:
     - archive: archive the channel, once everything else has been said and edited there;
     - direct, contact: a page of one person; data also has incident, key, rung, person, for when it fails;
     - react: the bot's reaction; data: message_id, emoji;
-    - amend: what was posted with the key `ref` is edited to what its row says now (after a scrub).
+    - edit: the copy `ref` of what somebody wrote in another chat is edited to `template` and `data`;
+    - amend: what was posted with the key `ref`, or the card `ref`, shows what its row or state says now, and
+      nothing of before (after a scrub);
+    - erase: take a message away; data: message_id, person (who is told where that is not allowed).
 
     `lane` 0 is pages and what they need, 1 messages, 2 cosmetics; `card` is the kind of card and `ref` what it
     is of ("incident:42", "action:7"), so that edits, reactions and presses find it.
@@ -312,3 +332,5 @@ class Say:
     thread: str | None = None
     buttons: tuple[Button, ...] = ()
     seeds: tuple[str, ...] = ()  # reactions that the bot puts under it
+    home: str = ""  # with several chats: the address of the channel that `thread` is in
+    others: bool = False  # said in the other chats than that of `home` only

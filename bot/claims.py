@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import BindParameter, Row, Select, and_, bindparam, func, or_, select
 
 from bot import store
+from bot.ways import Way
 
 BATCH = 500
 SHARE = 25  # new messages of one channel that are claimed together: a chat that limits takes a few of them
 MANY = 32  # channels, from which on one look at all rows is cheaper than a look at each channel
 LEASE = timedelta(seconds=60)
+EVERYTHING = Way()
 
 _t = store.outbox
 _boot: BindParameter[str] = bindparam("boot")
@@ -22,13 +24,13 @@ _channel: BindParameter[str] = bindparam("channel")
 _WAITING = and_(_t.c.sent_at.is_(None), _t.c.failed.is_(None))
 
 
-def claim(unit: store.Unit, boot: str, now: int) -> list[Row[Any]]:
-    """Lease the next rows at `now` (microseconds) and return them as they were before.
+def claim(unit: store.Unit, boot: str, now: int, way: Way = EVERYTHING) -> list[Row[Any]]:
+    """Lease the next rows of a way at `now` (microseconds) and return them as they were before.
 
     Channels with a page first; within a channel new messages go in the order in which they were said. A channel
     whose first row waits for another try is left alone, and one that another boot delivers to but for pages.
     """
-    rows = _next(unit, boot, now)
+    rows = _next(unit, boot, now, way)
     if rows:
         until = now + LEASE // timedelta(microseconds=1)
         changed = _t.update().where(_t.c.id.in_([row.id for row in rows]))
@@ -37,15 +39,17 @@ def claim(unit: store.Unit, boot: str, now: int) -> list[Row[Any]]:
     return sorted(rows, key=lambda row: (row.lane == 2, row.channel not in paged, row.id))
 
 
-def _next(unit: store.Unit, boot: str, now: int) -> Sequence[Row[Any]]:
+def _next(unit: store.Unit, boot: str, now: int, way: Way) -> Sequence[Row[Any]]:
     told: dict[str, Any] = {"boot": boot, "now": now}
-    channels = [row.channel for row in unit.rows(_CHANNELS, told)]
+    channels = [row.channel for row in unit.rows(_CHANNELS, told) if way.has(row.channel)]
     if not channels:
         return ()
     busy = {row.channel for row in unit.rows(_BUSY, told)}
     if len(channels) <= MANY:
         return [row for name in channels for row in _of(unit, {**told, "channel": name}, name in busy)]
     query = _FREE.where(or_(_t.c.lane == 0, _t.c.channel.not_in(busy))) if busy else _FREE
+    if (mine := way.rows) is not None:
+        query = query.where(mine)
     return unit.rows(query.where(_t.c.channel.not_in(_HELD)).limit(BATCH), told)
 
 
@@ -82,6 +86,8 @@ _ONE = _FREE.where(_t.c.channel == _channel)
 _PAGES = _ONE.where(_t.c.lane == 0).limit(SHARE)
 _NEW = _ONE.where(_t.c.lane < 2).limit(SHARE)
 # A card that waits for another try is not tried for whatever else asks for it meanwhile.
-_TRIED = select(_t.c.card).where(_WAITING, _t.c.not_before > _now, _t.c.card.is_not(None))
+_TRIED = select(_t.c.card).where(
+    _WAITING, _t.c.channel == _channel, _t.c.not_before > _now, _t.c.card.is_not(None)
+)
 _AFTERWARDS = _ONE.where(_t.c.lane == 2, or_(_t.c.card.is_(None), _t.c.card.not_in(_TRIED))).limit(BATCH)
 _CARDS = _AFTERWARDS.where(_t.c.op == "card")

@@ -1,4 +1,4 @@
-"""The command line: demo, run, play, check, simulate, export, manifest, audit and db."""
+"""The command line: demo, run, play, check, simulate, export, manifest, login, audit and db."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bot import logs
+from bot.cli_login import login
 from bot.config import ConfigError, Settings, load
 from incidents.ports import NotRecordedError, RefusedError
 
@@ -31,8 +32,9 @@ app = typer.Typer(
 )
 audit = typer.Typer(help="Check that nobody changed the log.", no_args_is_help=True)
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
-manifest = typer.Typer(help="Print what a chat has to know of the app.", no_args_is_help=True)
+manifest = typer.Typer(help="Print what a chat, or a cluster, has to know of the bot.", no_args_is_help=True)
 app.add_typer(manifest, name="manifest")
+app.add_typer(login, name="login")
 app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")
 
@@ -106,10 +108,13 @@ def demo(
 
 def run_until_told(living: Living, started: Callable[[str], object], port: int) -> None:
     """Serve until told to stop; a taken port is a sentence."""
-    from bot import serve
+    from bot import loop, serve
+    from bot.chat import DeliveryError
 
     try:
-        asyncio.run(serve.until_told(started, living))
+        loop.run(serve.until_told(started, living))
+    except DeliveryError as error:  # a chat that refuses this bot for good
+        fail(f"{str(error).rstrip('.')}. `watchbell check` says more.", 1)
     except OSError as error:
         if error.errno in (98, 48, 13):
             fail(f"Port {port} is taken or not allowed; choose another with --port.", 1)
@@ -159,12 +164,16 @@ def play(
 @app.command()
 def check(
     config: ConfigOption = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Read the file only; ask no chat.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Read the file only; ask no chat and no target.")
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Check a configuration: one line a fault with its line number, and exit status 2.
 
-    Where there is nothing to fault and Slack's tokens are set, Slack is asked whether it knows them, the channels
-    and the people: a line each, and exit status 1 where one is wrong.
+    Where there is nothing to fault, Slack and Matrix are asked, each where its token is set, whether they know the
+    token, the channels and the people, and every real target whether it is there and lets the bot do its work: a
+    line each, and exit status 1 where one is wrong.
     """
     settings = settings_of(config)
     people, services = len(settings.people), len(settings.catalogue.services)
@@ -172,22 +181,12 @@ def check(
         f"{settings.origin} is in order: {people} people, {services} services, "
         f"{len(settings.policies)} policies ({', '.join(settings.policies)})."
     )
-    if not offline and settings.platforms.get("slack", {}).get("bot_token") is not None:
-        asyncio.run(check_slack(settings))
+    if offline:
+        return
+    from bot.cli_check import ask
 
-
-async def check_slack(settings: Settings) -> None:
-    """Ask Slack about all that the configuration names in it; exit status 1 where something is wrong."""
-    try:
-        from bot.platforms import slack_check
-    except ModuleNotFoundError as error:
-        fail(f"Slack needs the package {error.name}; install watchbell with its extra: watchbell[slack].", 1)
-    faults = 0
-    async for line in slack_check.check(settings):
-        typer.echo(f"slack  {line}", err=not line.right)
-        faults += not line.right
-    if faults:
-        fail(f"Slack is not in order: {faults} of these are to be mended; docs/slack.md helps.", 1)
+    if not asyncio.run(ask(settings, data)):
+        raise SystemExit(1)
 
 
 @manifest.command("slack")
@@ -206,6 +205,19 @@ def manifest_slack(
     from bot.platforms.slack_manifest import written
 
     typer.echo(written(slack(url=http, prefix=prefix, name=name)), nl=False)
+
+
+@manifest.command("rbac")
+def manifest_rbac(
+    config: ConfigOption = None,
+    cluster: Annotated[
+        str, typer.Option(help="The target whose commands it is for; without it, the only cluster.")
+    ] = "",
+) -> None:
+    """Print the smallest ClusterRole that the commands need in Kubernetes; docs/kubernetes.md binds it."""
+    from bot.targets.kubernetes_rights import enabled, written
+
+    typer.echo(written(enabled(settings_of(config, tokens=False).targets, cluster)), nl=False)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from bot.config_settings import Settings
 from bot.config_yaml import MOST_BYTES, Document, UnreadableError, read
 from bot.platforms.slack_config import misplaced
 from bot.resources import resource
+from bot.targets import config as targets
 
 __all__ = ["ConfigError", "Fault", "Settings", "load"]
 
@@ -47,6 +48,7 @@ def load(
             check(document.data, commands),
             check_variables(document.data, environ, wanted=wanted),
             misplaced(document.data, environ if wanted else {}),
+            targets.misplaced(document.data, environ if wanted else {}),
         ),
     )
     if faults or config is None:

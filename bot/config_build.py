@@ -10,6 +10,7 @@ from bot import config_model as model
 from bot import config_settings as made
 from bot.config_check_rotas import starting
 from bot.config_environment import Overrides, secret, with_secrets
+from bot.targets import config as targets
 from commands.catalogue import Catalogue, Service, Toggle
 from incidents.oncall import Roster, Rota, Rung
 from incidents.policy import Policy, Severity, Step
@@ -34,7 +35,10 @@ def build(
         catalogue=_catalogue(config, environ),
         postgres=_databases(config.postgres, environ),
         channels=made.ChannelSettings(
-            tuple(config.channels.ops), config.channels.team, tuple(config.channels.extra)
+            tuple(config.channels.ops),
+            config.channels.team,
+            tuple(config.channels.extra),
+            config.channels.bridge,
         ),
         contacts=tuple(
             made.OutsideContact(name, c.title, c.phone or "", c.mail or "", c.note)
@@ -52,7 +56,10 @@ def build(
         ),
         pager={kind: secret(service.url_env, environ) for kind, service in config.pager.items()},
         web=_web(config.web, overrides, environ),
-        targets={name: with_secrets(target.model_dump(), environ) for name, target in config.targets.items()},
+        targets={
+            name: with_secrets(targets.section(target.model_dump()), environ)
+            for name, target in config.targets.items()
+        },
         platforms={name: with_secrets(s, environ) for name, s in config.platforms.sections().items()},
     )
 
@@ -150,6 +157,8 @@ def _databases(
             "service": database.service,
             "environment": database.environment,
             "url": secret(database.url_env, environ),
+            **({"db": database.db} if isinstance(database, model.RedisDatabase) else {}),
+            **({"database": database.database} if isinstance(database, model.PostgresDatabase) else {}),
         }
         for name, database in section.items()
     }

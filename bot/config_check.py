@@ -14,6 +14,8 @@ from bot.config_check_policies import check_policies
 from bot.config_check_rotas import check_rotas
 from bot.config_faults import Finding, KeyPath, each, each_text, mapping, quoted, texts, unknown
 from bot.config_values import SLACK_MEMBER, SLACK_MEMBER_IS, seconds
+from bot.platforms import matrix_config
+from bot.targets import config as targets
 
 # (where the name stands, what it names, the section that has it, words that are allowed beside)
 _REFERENCES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -43,17 +45,13 @@ _RESERVED = {
 }
 # Adapters of the plan; those that stand in the folder count as well.
 _PLANNED = {
-    "targets": ("sandbox",),
     "sources": ("alertmanager",),
     "platforms": ("console", "slack", "matrix"),
 }
 # Only whole ids are anybody's; a display name can be copied.
 _ACCOUNTS = {
     "slack": (re.compile(SLACK_MEMBER), SLACK_MEMBER_IS),
-    "matrix": (
-        re.compile(r"@[^:@\s]{1,200}:[\w.:\[\]-]{1,200}", re.ASCII),
-        "a whole user ID such as @alice:example.com",
-    ),
+    "matrix": (matrix_config.USER, matrix_config.USER_IS),
 }
 
 
@@ -64,6 +62,8 @@ def check(data: Any, commands: Collection[str] = ()) -> Iterator[Finding]:
     yield from _adapters(data)
     yield from _channels(data)
     yield from _accounts(data)
+    yield from matrix_config.check(data)
+    yield from targets.check(data)
     yield from _services(data)
     yield from _approvals(data)
     yield from _commands(data, commands)
@@ -90,9 +90,6 @@ def _reserved(data: Any) -> Iterator[Finding]:
 
 def _adapters(data: Any) -> Iterator[Finding]:
     known = {folder: _adapters_in(folder) for folder in _PLANNED}
-    for path, name in each_text(data, "targets.*.driver"):
-        if name not in known["targets"]:
-            yield Finding(path, unknown("driver", name, sorted(known["targets"])))
     for path, kind in each_text(data, "alerts.sources.*.kind"):
         if kind not in known["sources"]:
             yield Finding(path, unknown("kind of source", kind, sorted(known["sources"])))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.config_faults import Fault, Finding, KeyPath, leaves
+from bot.platforms.matrix_config import is_device
 
 # Keys whose value is a secret whatever it looks like, and texts that are one wherever they stand.
 _SECRET_KEY = re.compile(
@@ -33,6 +35,8 @@ def check_secrets(data: Any) -> Iterator[Finding]:
     for path, value in leaves(data):
         if path[:2] == ("redaction", "patterns") or isinstance(value, bool) or value in (None, ""):
             continue
+        if is_device(path) and not _SECRET_TEXT.search(str(value)):
+            continue  # fingerprints of keys look random, and are public
         key = _key(path).casefold().replace("-", "_")
         looks = isinstance(value, str) and _looks_secret(value)
         if _SECRET_KEY.fullmatch(key):
@@ -88,9 +92,19 @@ def secret(name: str | None, environ: Mapping[str, str]) -> SecretStr | None:
 def known_values(data: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret of the environment that the file names, the longest first: none survives in part."""
     names = [n for path, n in leaves(data) if _key(path).endswith(_ENV) and isinstance(n, str)]
-    values = {found.get_secret_value() for name in names if (found := secret(name, environ))}
+    whole = {found.get_secret_value() for name in names if (found := secret(name, environ))}
+    values = {part for value in whole for part in (value, *_passwords(value))}
     # Anything shorter would be cut out of ordinary words.
     return tuple(sorted((v for v in values if len(v) >= 4), key=lambda value: (-len(value), value)))
+
+
+def _passwords(url: str) -> tuple[str, ...]:
+    """The password of an address, as it stands there and as it is sent; nothing for other texts.
+
+    A short one is no more than a word: it would be cut out of everything.
+    """
+    found = re.match(r"[a-z][a-z0-9+.-]*://[^/?#]*?:([^/?#]{6,})@", url)
+    return (found[1], unquote(found[1])) if found else ()
 
 
 def _key(path: KeyPath) -> str:

@@ -14,8 +14,13 @@ from bot.config_values import (
     Count,
     Delay,
     Duration,
+    Homeserver,
     Label,
     Line,
+    MatrixDevice,
+    MatrixServer,
+    MatrixSpace,
+    MatrixUser,
     Name,
     Pause,
     Regex,
@@ -177,7 +182,21 @@ class Database(Model):
     url_env: Variable | None = None
 
 
+class RedisDatabase(Database):
+    """`db` is the number of the database on its target's server."""
+
+    db: int | None = Field(default=None, ge=0, le=99_999)
+
+
+class PostgresDatabase(Database):
+    """`database` is what it is called on its target's server."""
+
+    database: Line | None = None
+
+
 class Target(Model):
+    """What else stands there is the driver's: bot/targets/config.py has the models."""
+
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     driver: str
@@ -190,6 +209,7 @@ class Channels(Model):
     ops: list[Channel] = Field(min_length=1)
     team: Channel
     extra: list[Channel] = []
+    bridge: bool = True
 
 
 class Quorum(Model):
@@ -282,6 +302,34 @@ class Slack(Model):
         return self
 
 
+class Matrix(Model):
+    """`encryption` keeps keys and opens encrypted rooms; with `encrypted` new rooms are encrypted, too."""
+
+    homeserver: Homeserver
+    user: MatrixUser
+    access_token_env: Variable
+    device_id: MatrixDevice | None = None
+    servers: list[MatrixServer] = []
+    encryption: bool = True
+    encrypted: bool = False
+    trust: Literal["first_use", "cross_signed", "listed"] = "first_use"
+    devices: dict[Name, list[MatrixDevice]] = {}
+    danger_by_reaction: bool = False
+    space: MatrixSpace | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Matrix:
+        if self.encrypted and not self.encryption:
+            raise ValueError(
+                "new rooms cannot be `encrypted` without `encryption`; leave `encryption: false` out"
+            )
+        if self.trust == "listed" and not any(self.devices.values()):
+            raise ValueError("with `trust: listed` no device is trusted as long as `devices` names none")
+        if self.trust != "listed" and self.devices:
+            raise ValueError(f"`devices` counts with `trust: listed` only, and `trust` is {self.trust}")
+        return self
+
+
 class Platforms(Model):
     """A chat is used where its section stands here; that there are no others is checked elsewhere."""
 
@@ -289,7 +337,7 @@ class Platforms(Model):
 
     console: dict[str, Any] | None = None
     slack: Slack | None = None
-    matrix: dict[str, Any] | None = None
+    matrix: Matrix | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -318,8 +366,8 @@ class Config(Model):
     default_policy: str
     channels: Channels
     services: dict[ServiceName, Service] = {}
-    redis: dict[Name, Database] = {}
-    postgres: dict[Name, Database] = {}
+    redis: dict[Name, RedisDatabase] = {}
+    postgres: dict[Name, PostgresDatabase] = {}
     queries: dict[Name, Text] = {}
     contacts: dict[Name, Outside] = {}
     approvals: Approvals = Approvals()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from bot.config_faults import Finding, KeyPath, dotted, meant, quoted
 from bot.config_model import Config
+from bot.targets import config as targets
 
 _SENTENCES: Mapping[str, str] = {
     "bool_type": "should be true or false",
@@ -38,26 +39,37 @@ _WHY: Mapping[str, str] = {
 
 def validate(data: Any) -> tuple[Config | None, list[Finding]]:
     """The models of `data`, or all that does not fit."""
+    found, findings = _held(Config, data, ())
+    for name, driver, section in targets.drivers(data):
+        findings += _held(targets.DRIVERS[driver].model, section, ("targets", name))[1]
+    return found, findings
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _held(model: type[M], data: Any, path: KeyPath) -> tuple[M | None, list[Finding]]:
+    """The model of the data at `path`, or all that does not fit."""
     try:
-        return Config.model_validate(data), []
+        return model.model_validate(data), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
-        return None, [_finding(detail) for detail in details]
+        return None, [_finding(detail, model, path) for detail in details]
 
 
-def _finding(error: ErrorDetails) -> Finding:
+def _finding(error: ErrorDetails, root: type[BaseModel], before: KeyPath) -> Finding:
     path: KeyPath = error["loc"]
     if path and path[-1] == "[key]":
         path = path[:-1]
         if error["type"] == "literal_error":
-            return Finding(path, _not_one_of(str(path[-1]), error))
-    return Finding(path, _sentence(path, error))
+            return Finding((*before, *path), _not_one_of(str(path[-1]), error))
+    return Finding((*before, *path), _sentence(path, error, root))
 
 
-def _sentence(path: KeyPath, error: ErrorDetails) -> str:
+def _sentence(path: KeyPath, error: ErrorDetails, root: type[BaseModel]) -> str:
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
-        model = model_at(path[:-1])
+        model = model_at(path[:-1], root)
         known = tuple(model.model_fields) if model else ()
         return f"there is no such setting{meant(str(path[-1]), known)}"
     if kind == "value_error":
@@ -92,9 +104,9 @@ def _near(word: str, choices: list[str]) -> str:
 # -- the models as a tree ---------------------------------------------------------------------------
 
 
-def model_at(path: KeyPath) -> type[BaseModel] | None:
-    """The model that describes the mapping at `path`, or None."""
-    model: type[BaseModel] | None = Config
+def model_at(path: KeyPath, root: type[BaseModel] = Config) -> type[BaseModel] | None:
+    """The model that describes the mapping at `path`, seen from `root`, or None."""
+    model: type[BaseModel] | None = root
     among = False
     for part in path:
         if among:  # the name or number of one of several
@@ -116,6 +128,16 @@ def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", field
         else:
             yield from settings(inner, f"{prefix}{name}{form}.")
+        if (model, name) == (Config, "targets"):
+            yield from _of_drivers()
+
+
+def _of_drivers() -> Iterator[tuple[str, FieldInfo]]:
+    """What drivers add to a target; what several of them have means the same, and stands there once."""
+    fields: dict[str, FieldInfo] = {}
+    for model in targets.models().values():
+        fields = {**model.model_fields, **fields}
+    yield from ((f"targets.NAME.{name}", field) for name, field in fields.items() if name != "driver")
 
 
 def _form(annotation: Any) -> tuple[str, type[BaseModel] | None]:

@@ -53,11 +53,15 @@ class OutsideContact:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """Channels by name, with their #; changes may be asked for in `ops`, `team` hears what is minor."""
+    """Channels by name, with their #; changes may be asked for in `ops`, `team` hears what is minor.
+
+    `bridge`: with several chats an incident has a channel in each of them.
+    """
 
     ops: tuple[str, ...]
     team: str
     extra: tuple[str, ...] = ()
+    bridge: bool = True
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from bot.config_faults import meant, quoted
-from bot.platforms import slack_config
+from bot.platforms import matrix_config, slack_config
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 366 * _UNITS["d"]
@@ -131,6 +131,11 @@ Text = Annotated[str, AfterValidator(_text)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Url = Annotated[str, AfterValidator(_url)]
 SlackApi = Annotated[str, AfterValidator(_url), AfterValidator(slack_config.api)]
+Homeserver = Annotated[str, AfterValidator(matrix_config.homeserver)]
+MatrixUser = Annotated[str, AfterValidator(matrix_config.user)]
+MatrixServer = Annotated[str, AfterValidator(matrix_config.server)]
+MatrixDevice = Annotated[str, AfterValidator(matrix_config.device)]
+MatrixSpace = Annotated[str, AfterValidator(matrix_config.space)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Duration = Annotated[int, BeforeValidator(duration)]
 Delay = Annotated[int, BeforeValidator(_delay)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy import select
@@ -80,14 +80,21 @@ class Executor:
         place: Place,
         revert_after: int | None = None,
         inbox_id: str | None = None,
+        assured: bool = True,
     ) -> Reply | None:
-        """Freeze a plan and put it to the vote; a reply where an identical request waits already."""
+        """Freeze a plan and put it to the vote; a reply where an identical request waits already.
+
+        Without proof of who asked (`assured`), nothing dangerous is covered by an earlier approval.
+        """
         plan = result.plan if isinstance(result, Undo) else result
         terms = Terms()
         if isinstance(result, Undo):
             covered = f"covered by the approval of #{result.number}" if result.covered else ""
             terms = Terms(undo_of=result.number, covered=covered)
-        able = await self._able(by, place)
+        channels = await self._channels(place)
+        able, guarded = await self._able(by, channels), await self._voters.guarded(channels)
+        if guarded and not assured and plan.effect == "danger":
+            terms = replace(terms, covered="")
 
         def unit(u: store.Unit) -> Reply | None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -99,7 +106,16 @@ class Executor:
                 return Reply("already_waiting", {"number": same.number, "summary": plan.summary})
             if (twin := self._taking_back(book, terms.undo_of, place)) is not None:
                 return sentence(f"#{terms.undo_of} is being taken back already, by #{twin}.")
-            self._put(book, plan, by=by, place=place, revert_after=revert_after, terms=terms, able=able)
+            self._put(
+                book,
+                plan,
+                by=by,
+                place=place,
+                revert_after=revert_after,
+                terms=terms,
+                able=able,
+                guarded=guarded,
+            )
             book.finish()
             return None
 
@@ -114,15 +130,19 @@ class Executor:
         live = [a for incident, channel in where for a in book.pending(incident, channel)]
         return next((a.number for a in live if a.undo_of == number), None)
 
-    async def _able(self, by: str, place: Place) -> list[str]:
+    async def _able(self, by: str, channels: Sequence[str]) -> list[str]:
         """The approvers other than `by` who can see what is asked there."""
+        others = [person for person in self._desk.settings.with_role("approver") if person != by]
+        return await self._voters.able(others, channels)
+
+    async def _channels(self, place: Place) -> list[str]:
+        """Where it is asked, and every other channel in which its card stands."""
         channels = [place.channel]
         if place.number is not None:
             incident = await self._store.run(lambda unit: unit.state(f"incident-{place.number}"))
             if isinstance(incident, Incident):
                 channels += [address(c.platform, c.id) for c in incident.channels]
-        others = [person for person in self._desk.settings.with_role("approver") if person != by]
-        return await self._voters.able(others, dict.fromkeys(channels))
+        return list(dict.fromkeys(channels))
 
     def _quorum(self, plan: Plan) -> int:
         settings = self._desk.settings
@@ -141,6 +161,7 @@ class Executor:
         revert_after: int | None,
         terms: Terms,
         able: list[str],
+        guarded: bool,
     ) -> int:
         """Record the proposal; the number it got."""
         rules = self._desk.settings.approvals
@@ -164,6 +185,7 @@ class Executor:
             undo_of=terms.undo_of,
             revert_of=terms.revert_of,
             again_of=terms.again_of,
+            guarded=guarded,
         )
         events: list[e.Event] = [freeze(asked, number=number, now=book.now)]
         if terms.covered:
@@ -408,7 +430,8 @@ class Executor:
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
-            book.say(Say(where, op="whisper", template="sentence", data=data))
+            alone = self._desk.only(where, action.channel)  # in the chat where it was asked for
+            book.say(Say(alone, op="whisper", template="sentence", data=data))
             book.finish()
 
         await self._store.run(unit)
@@ -433,7 +456,7 @@ class Executor:
         place = Place(
             "incident" if action.incident is not None else "operations", action.channel, action.incident
         )
-        able = await self._able(action.requester, place)
+        able = await self._able(action.requester, await self._channels(place))
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -453,6 +476,7 @@ class Executor:
                     revert_after=action.revert_after,
                     terms=terms,
                     able=able,
+                    guarded=action.guarded,
                 )
             book.finish()
 
@@ -491,7 +515,7 @@ class Executor:
             return
         moved = any(state.get(key) != value for key, value in action.after.items() if key in state)
         covered = "" if moved else f"covered by the approval of #{number}"
-        able = await self._able(action.requester, place)
+        able = await self._able(action.requester, await self._channels(place))
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -505,6 +529,7 @@ class Executor:
                 revert_after=None,
                 terms=Terms(revert_of=number, covered=covered),
                 able=able,
+                guarded=action.guarded,
             )
             book.finish()
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
@@ -19,6 +19,7 @@ from markupsafe import Markup
 from bot import export_data, neutral
 from bot.charts import timeline_svg
 from bot.resources import resource
+from bot.ways import chat_name
 from incidents.entries import Entry
 from incidents.ports import RefusedError
 from incidents.report import PROMPTS, Report, report
@@ -146,7 +147,19 @@ def _view(ready: Export) -> dict[str, Any]:
         "iso": export_data.moment,
         "days": partial(_days, zone=wording.zone),
         "address": neutral.web_address,
+        "chat": partial(_chat, several=_several(ready.messages)),
     }
+
+
+def _several(messages: Sequence[Message]) -> bool:
+    """Whether people wrote in more than one chat."""
+    written = [m for message in messages for m in (message, *message.replies)]
+    return len({message.channel.partition(":")[0] for message in written}) > 1
+
+
+def _chat(message: Message, *, several: bool) -> str:
+    """Where it was written, in brackets; nothing where all of it was written in one chat."""
+    return f" ({chat_name(message.channel.partition(':')[0])})" if several else ""
 
 
 def _told(at: datetime, form: str = "full", *, zone: tzinfo) -> str:

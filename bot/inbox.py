@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,49 +13,30 @@ import orjson
 import structlog
 from sqlalchemy import select
 
-from bot import store
-from bot.chat import (
-    Button,
-    Content,
-    Deletion,
-    Edit,
-    Incoming,
-    Platform,
-    Press,
-    Reaction,
-    Request,
-    Say,
-    Upload,
-    address,
-)
+from bot import relay, store
+from bot.carry import Carrier
+from bot.chat import Button, Deletion, Edit, Incoming, Platform, Press, Reaction, Request, Say
 from bot.deliver import Deliverer
+from bot.heard import BOT_ACCOUNT, LATE, PRESSED, Heard, Person, message_id, shown, unread
 from bot.logbook import Desk, Logbook
 from bot.places import Places
-from bot.reader import LogReader
 from bot.render import Renderer
 from bot.votes import react
+from bot.whereabouts import Whereabouts
+from bot.whispers import Whispers
 from bot.work import Work
-from commands.actions import Answer, Ops, Plan, TargetError, Undo
-from commands.case import Ask, Case, File, Reply
-from commands.dispatch import Place, authorise, take_changes
+from commands.actions import Ops
+from commands.case import Case, Reply
+from commands.dispatch import Place, authorise
 from commands.grammar import Names, Parsed, is_command, parse, without_sign
 from commands.registry import Registry
 from incidents import events as e
-from incidents.incident import Incident
-from incidents.ports import Clock, ConflictError, NotRecordedError, RefusedError
+from incidents.ports import Clock, RefusedError
 
 log = structlog.get_logger()
 
-LATE = 60.0  # seconds; older requests are shown, not run
-SLOW = 3.0  # seconds; then whoever asked is told that it takes longer
-LATE_OFFERS = ("ack", "resolve")
-PUBLIC_PLACES = ("incident", "operations")
-BOT_ACCOUNT = "a bot"
-PRESSED = ("pressed",)  # in the place of files: the request was a button
 WINDOW = timedelta(minutes=1)
 _HALF = re.compile("[\ud800-\udfff]")
-_NUMBERED = re.compile(r"(?:incident\s{0,9}=\s{0,9}|inc-)#?(\d{1,9})", re.IGNORECASE | re.ASCII)
-MOST_NUMBERS = 20  # of incidents in one line that are looked at
 _FIELDS: dict[type[Incoming], tuple[str, ...]] = {
     kind: tuple(f.name for f in fields(kind)) for kind in (Request, Press, Reaction, Edit, Deletion)
 }
@@ -97,48 +77,6 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _message_id(request: Request) -> str | None:
-    """The message of a request; one of its own where the platform shows none, and none for a button."""
-    if request.message_id is not None or request.files == PRESSED:
-        return request.message_id
-    return f"ran-{request.event_id}"
-
-
-def _shown(unit: store.Unit, parsed: Parsed, request: Request, place: Place) -> Place:
-    """Where a command's line may be repeated.
-
-    Nowhere, if nobody saw it being typed and it is about a private incident: other people read that place.
-    """
-    number = parsed.values.get("incident")
-    other = unit.state(f"incident-{number}") if number is not None and number != place.number else None
-    private = parsed.values.get("private") or (isinstance(other, Incident) and other.private)
-    return Place("elsewhere", place.channel) if private and request.message_id is None else place
-
-
-def _unread(unit: store.Unit, request: Request, place: Place) -> Place:
-    """The same for a line that was refused or came late, so that its values may not be known."""
-    if request.message_id is not None or request.files == PRESSED:
-        return place
-    numbers = {int(found) for found in _NUMBERED.findall(request.text)[:MOST_NUMBERS]} - {place.number}
-    others = [unit.state(f"incident-{number}") for number in numbers]
-    private = any(isinstance(other, Incident) and other.private for other in others)
-    told = not private and "private" not in request.text.casefold()
-    return place if told else Place("elsewhere", place.channel)
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who did something; `name` is None for an account that nobody configured."""
-
-    name: str | None
-    account: str
-
-    @property
-    def actor(self) -> str:
-        """How the log names them."""
-        return self.name or self.account
-
-
 class Inbox:
     """Everything that comes in passes here."""
 
@@ -162,20 +100,28 @@ class Inbox:
         self._store = log_store
         self._desk = desk
         self._registry = registry
-        self._ops = ops
-        self._platforms = platforms
-        self._deliverer = deliverer
-        self._renderer = renderer
         self._clock = clock
-        self._work = work
-        self._places = places
-        self._propose = propose
-        self._export = export
-        self._runbooks = runbooks
+        self._where = Whereabouts(log_store, places)
+        self._heard = Heard(desk, clock)
+        self._whispers = Whispers(platforms, deliverer.content, desk.redactor.redact)
+        self._carrier = Carrier(
+            log_store,
+            desk,
+            registry,
+            ops,
+            platforms,
+            renderer,
+            clock,
+            work,
+            self._heard,
+            self._whispers,
+            deliverer.content,
+            propose=propose,
+            export=export,
+            runbooks=runbooks,
+        )
         self._limits = Limits()
-        self._resumed: set[str] = set()  # events whose command was taken in before a crash
         self.unlimited = False  # for measurements, where the flood is the point
-        self._numbers: dict[str, int] = {}
         settings = desk.settings
         self._names = Names(settings.catalogue, {name: p.display for name, p in settings.people.items()})
         self._accounts = {
@@ -196,7 +142,7 @@ class Inbox:
         except store.DuplicateError:
             return
         except Exception as error:  # noqa: BLE001 - the edge: whatever goes wrong is answered with a reference
-            await self._answer_error(incoming, person, error)
+            await self._whispers.error(incoming, error)
 
     async def _take(self, incoming: Incoming, person: Person) -> None:
         if isinstance(incoming, Press):
@@ -210,6 +156,7 @@ class Inbox:
                 thread=incoming.thread,
                 files=PRESSED,
                 barred=incoming.barred,
+                assured=incoming.assured,
             )
         if isinstance(incoming, Request):
             await self._request(incoming, person)
@@ -218,36 +165,7 @@ class Inbox:
         elif isinstance(incoming, Edit | Deletion):
             await self._changed(incoming, person)
 
-    # -- places and limits ------------------------------------------------------------------------
-
-    async def _place(self, incoming: Incoming, thread: str | None = None, direct: bool = False) -> Place:
-        where = address(incoming.platform, incoming.channel)
-        if direct:
-            return Place("direct", where, None, thread)
-        for key in (f"{where}#{thread}", where) if thread else (where,):
-            number = self._numbers.get(key) or await self._bound(key)
-            if number is not None:
-                self._numbers[key] = number
-                return Place("incident", where, number, thread)
-        kind = self._places.kind(incoming.platform, incoming.channel)
-        return Place(kind, where, None, thread)
-
-    async def _stands(self, incoming: Reaction | Edit | Deletion) -> Place:
-        """Where the message stands that this is about: an incident can live in a thread."""
-        t = store.messages
-        query = select(t.c.thread).where(
-            t.c.platform == incoming.platform,
-            t.c.channel == incoming.channel,
-            t.c.message_id == incoming.message_id,
-        )
-        row = await self._store.read(lambda connection: connection.execute(query).first())
-        return await self._place(incoming, row.thread if row is not None else None)
-
-    async def _bound(self, key: str) -> int | None:
-        t = store.bindings
-        query = select(t.c.value).where(t.c.name == f"channel:{key}")
-        row = await self._store.read(lambda connection: connection.execute(query).first())
-        return int(row.value) if row is not None else None
+    # -- limits -----------------------------------------------------------------------------------
 
     def _flooding(self, person: Person, place: Place) -> str | None:
         if self.unlimited:
@@ -265,18 +183,18 @@ class Inbox:
         # Before anything else sees it: what is recorded, said or kept for later is redacted.
         if (text := self._desk.redactor.redact(request.text)) != request.text:
             request = replace(request, text=text)
-        place = await self._place(request, request.thread, request.direct)
+        place = await self._where.place(request, request.thread, request.direct)
         if request.barred:
             await self._barred(request, person, place)
             return
         if not is_command(request.text) and not request.direct:
             if place.number is not None:
-                await self._store.run(lambda unit: self._heard(unit, request, person, place))
+                await self._store.run(lambda unit: self._heard.overheard(unit, request, person, place))
                 self._hint(request, person, place)
             return
         if (flood := self._flooding(person, place)) is not None:
             await self._store.run(
-                lambda unit: self._heard(unit, request, person, _unread(unit, request, place))
+                lambda unit: self._heard.heard(unit, request, person, unread(unit, request, place))
             )
             raise RefusedError(flood)
         if request.age > LATE:
@@ -290,16 +208,18 @@ class Inbox:
             self._limit_pages(parsed, person)
         except RefusedError as error:
             why = str(error)
-            await self._store.run(lambda unit: self._refused(unit, request, person, place, why))
+            await self._store.run(lambda unit: self._heard.refused(unit, request, person, place, why))
             raise
         if parsed.command.effect == "incident":
             await self._decide(parsed, request, person, place)
         else:
-            await self._begin(parsed, request, person, place)
+            await self._carrier.begin(parsed, request, person, place)
 
     async def _barred(self, request: Request, person: Person, place: Place) -> None:
         """An account that may do nothing is heard only; people are told why, bots are not answered."""
-        await self._store.run(lambda unit: self._heard(unit, request, person, _unread(unit, request, place)))
+        await self._store.run(
+            lambda unit: self._heard.overheard(unit, request, person, unread(unit, request, place))
+        )
         if is_command(request.text) and request.barred != BOT_ACCOUNT:
             raise RefusedError(
                 f"You are {request.barred} here, so commands and votes of yours do not count; ask a responder."
@@ -311,15 +231,6 @@ class Inbox:
         if line and self._flooding(person, place) is None:
             raise RefusedError(f"I have done nothing: a command begins with a / or !, as in `/{line}`.")
 
-    def _refused(self, unit: store.Unit, request: Request, person: Person, place: Place, why: str) -> None:
-        """What was said, and for the audit that a command was refused before it was even proposed."""
-        book = self._heard(unit, request, person, _unread(unit, request, place))
-        line = request.text[:200]
-        refused = e.CommandRefused(
-            at=book.now, actor=person.actor, command=line, channel=place.channel, why=why
-        )
-        book.hear("audit-main", refused)
-
     def _limit_pages(self, parsed: Parsed, person: Person) -> None:
         if parsed.command.name in ("page", "escalate"):
             limits = self._desk.settings.limits
@@ -330,61 +241,14 @@ class Inbox:
                     "somebody else has to do it now."
                 )
 
-    def _heard(
-        self,
-        unit: store.Unit,
-        request: Request,
-        person: Person,
-        place: Place,
-        *,
-        state: str = "done",
-        payload: str | None = None,
-    ) -> Logbook:
-        """The inbox row, and the message for the transcript of an incident's channel."""
-        now = self._clock.now()
-        unit.once(f"{request.platform}:{request.event_id}", at=now, state=state, payload=payload)
-        book = Logbook(unit, self._desk, now)
-        if place.number is not None and (message_id := _message_id(request)) is not None:
-            posted = e.MessagePosted(
-                at=now - timedelta(seconds=request.age),
-                actor=person.actor,
-                channel=place.channel,
-                message_id=message_id,
-                text=request.text,
-                thread=request.thread,
-                files=request.files,
-                file_ids=request.file_ids,
-                late=request.age > LATE,
-            )
-            position = book.hear(f"chat-{place.number}", posted)
-            unit.insert(
-                store.messages,
-                platform=request.platform,
-                channel=request.channel,
-                message_id=message_id,
-                thread=request.thread,
-                author=person.actor,
-                position=position,
-            )
-        return book
-
-    def _echo(self, book: Logbook, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
-        """Where a command leaves no message in the chat, everybody is told who ran what."""
-        if request.message_id is None and request.files != PRESSED and place.kind in PUBLIC_PLACES:
-            where = f"incident:{place.number}" if place.number is not None else place.channel
-            # What is to be erased is not repeated for that.
-            line = "/scrub" if parsed.command.name == "scrub" else request.text
-            data = {"person": person.actor, "line": line}
-            book.echo(Say(where, template="who_ran", data=data, thread=place.thread))
-
     async def _decide(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
         """An incident command: everything in one commit, before the acknowledgement."""
         assert person.name is not None
 
         def unit(u: store.Unit) -> Reply | None:
-            shown = _shown(u, parsed, request, place)
-            book = self._heard(u, request, person, shown)
-            self._echo(book, parsed, request, person, shown)
+            told_in = shown(u, parsed, request, place)
+            book = self._heard.heard(u, request, person, told_in)
+            self._heard.echo(book, parsed, request, person, told_in)
             if place.number is not None:
                 book.fall_due(f"incident-{place.number}")
             case = Case(
@@ -395,13 +259,14 @@ class Inbox:
                 people=self._desk.settings,
                 rules=self._desk.settings,
                 number=place.number,
-                message_id=_message_id(request),
+                message_id=message_id(request),
                 means="button" if request.files == PRESSED and request.message_id is None else "command",
                 place=place.kind,
+                assured=request.assured,
             )
             reply: Reply | None = parsed.command.run(**parsed.values, case=case)
             if reply is not None and not reply.private:
-                book.say(self._said(reply, place))
+                book.say(self._heard.said(reply, place))
             book.finish()
             return reply if reply is not None and reply.private else None
 
@@ -409,37 +274,11 @@ class Inbox:
             reply = await self._store.run(unit)
         except RefusedError:  # nothing was done, but it was said
             await self._store.run(
-                lambda u: self._heard(u, request, person, _shown(u, parsed, request, place))
+                lambda u: self._heard.heard(u, request, person, shown(u, parsed, request, place))
             )
             raise
         if reply is not None:
-            await self._whisper(request, reply)
-
-    def _said(self, reply: Reply, place: Place) -> Say:
-        buttons = tuple(Button(c.label, c.line, c.style) for c in reply.choices)
-        where = f"incident:{place.number}" if place.number is not None else place.channel
-        return Say(
-            where,
-            template=reply.template,
-            data=reply.data,
-            card=reply.card,
-            buttons=buttons,
-            thread=place.thread,
-        )
-
-    # -- reads and changes ------------------------------------------------------------------------
-
-    async def _begin(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
-        """A command that needs a target or the history: recorded first, then done beside everything else."""
-        payload = orjson.dumps({"request": asdict(request), "place": asdict(place)}).decode()
-
-        def unit(u: store.Unit) -> None:
-            book = self._heard(u, request, person, place, state="taken", payload=payload)
-            self._echo(book, parsed, request, person, place)
-            book.finish()
-
-        await self._store.run(unit)
-        self._work.spawn(self._carry_out(parsed, request, person, place), f"command {parsed.command.name}")
+            await self._whispers.tell(request, reply)
 
     async def resume(self) -> None:
         """After a crash: what was taken in but not answered is done now, if it is not too old."""
@@ -457,171 +296,20 @@ class Inbox:
                 self._accounts.get((request.platform, request.user)), f"{request.platform}:{request.user}"
             )
             if request.age > LATE:
-                await self._answered(request, [self._late_say(request, person, place)])
+                await self._carrier.answered(request, [self._late_say(request, person, place)])
                 continue
             try:
                 parsed = parse(request.text, self._registry, self._names)
             except RefusedError as error:
-                await self._answered(request, [])
+                await self._carrier.answered(request, [])
                 log.warning("a command taken in before cannot be read now", error=str(error))
                 continue
-            self._resumed.add(request.event_id)
-            self._work.spawn(
-                self._carry_out(parsed, request, person, place), f"command {parsed.command.name}"
-            )
-
-    async def _carry_out(self, parsed: Parsed, request: Request, person: Person, place: Place) -> None:
-        try:
-            note = self._work.spawn(self._working(parsed, request), "a note that it takes long")
-            try:
-                result, shown = await self._run(parsed, person, place)
-            finally:
-                note.cancel()
-            await self._hand_out(parsed, result, request, person, shown)
-        except Exception as error:  # noqa: BLE001 - the edge, as in `receive`: this runs in a task of its own
-            await self._answer_error(request, person, error)
-            await self._answered(request, [])
-
-    async def _working(self, parsed: Parsed, request: Request) -> None:
-        """Somebody who waits sees that it is in hand."""
-        await self._clock.sleep(SLOW)
-        text = f"Still working on {parsed.line or parsed.command.name}; the answer comes here."
-        await self._whisper(request, Reply("sentence", {"text": text}))
-
-    async def _run(self, parsed: Parsed, person: Person, place: Place) -> tuple[Any, Place]:
-        """What came of it, and where it may be told: what is private of other incidents, to the person alone."""
-        injected: dict[str, Any] = {}
-        reader = LogReader(self._store, self._desk, person.name, place.number)
-        if "ask" in parsed.command.injected:
-            injected["ask"] = self._ask(reader, person, place)
-        if "ops" in parsed.command.injected:
-            injected["ops"] = self._ops
-        result = await parsed.command.run(**parsed.values, **injected)
-        if reader.met and isinstance(result, Answer | File) and place.kind != "direct":
-            return result, Place("elsewhere", place.channel)
-        return result, place
-
-    def _ask(self, reader: LogReader, person: Person, place: Place) -> Ask:
-        settings = self._desk.settings
-        return Ask(
-            by=person.name or "",
-            now=self._clock.now(),
-            channel=place.channel,
-            number=place.number,
-            reader=reader,
-            people=settings,
-            rules=settings,
-            registry=self._registry,
-            runbooks=self._runbooks,
-            zone=settings.zone,
-            export=self._export,
-        )
-
-    async def _hand_out(
-        self, parsed: Parsed, result: Any, request: Request, person: Person, place: Place
-    ) -> None:
-        if isinstance(result, Plan | Undo):
-            await self._change(parsed, result, request, person, place)
-            return
-        if isinstance(result, Reply):
-            if result.private:
-                await self._whisper(request, result)
-                await self._answered(request, [])
-            else:
-                await self._answered(request, [self._said(result, place)])
-            return
-        if isinstance(result, File):
-            await self._upload(request, result, place)
-            await self._answered(request, [])
-            return
-        if isinstance(result, Answer):
-            await self._show(request, result, place)
-        await self._answered(request, [])
-
-    async def _change(
-        self, parsed: Parsed, result: Plan | Undo, request: Request, person: Person, place: Place
-    ) -> None:
-        plan = result.plan if isinstance(result, Undo) else result
-        # A read can turn out to need an approval: the value of a key, say.
-        take_changes(parsed.command, place, self._desk.settings.channels.ops)
-        if parsed.dry_run:
-            await self._answered(request, [])
-            await self._whisper(request, Reply("dry_run", {"plan": plan.to_data()}))
-            return
-        assert person.name is not None
-        reply = await self._propose(
-            result,
-            by=person.name,
-            place=place,
-            revert_after=parsed.for_seconds,
-            inbox_id=f"{request.platform}:{request.event_id}",
-        )
-        if reply is not None:
-            await self._whisper(request, reply)
-
-    async def _answered(self, request: Request, says: list[Say]) -> None:
-        """Mark the inbox row done, together with what is said."""
-        now = self._clock.now()
-
-        def unit(u: store.Unit) -> None:
-            t = store.inbox
-            ident = f"{request.platform}:{request.event_id}"
-            u.execute(t.update().where(t.c.event_id == ident).values(state="done", payload=None))
-            book = Logbook(u, self._desk, now)
-            for say in says:
-                book.say(say)
-            book.finish()
-
-        await self._store.run(unit)
-
-    async def _show(self, request: Request, answer: Answer, place: Place) -> None:
-        """An answer, in the channel where it was asked for; redacted, long text as a file.
-
-        In a channel that nobody configured it is for the person asking alone, and the bot does not join for it.
-        """
-        platform = self._platforms[request.platform]
-        answer = self._desk.redactor.redact_data(answer)
-        text, upload = self._renderer.answer(answer, platform.marks)
-        content = Content(text, text)
-        key = f"wb-answer-{_message_id(request) or request.event_id}"
-        if answer.private or (place.kind == "elsewhere" and upload is None):
-            await platform.whisper(request.channel, request.user, content, thread=request.thread)
-        elif await self._answered_before(request, key):
-            return
-        elif upload is not None:
-            channel, thread = await self._room(request, place)
-            await platform.upload(channel, upload, content, key=key, thread=thread)
-        else:
-            await platform.post(request.channel, content, key=key, thread=request.thread)
-
-    async def _answered_before(self, request: Request, key: str) -> bool:
-        """Whether the answer to a command that is taken up after a crash is there already."""
-        if request.event_id not in self._resumed:
-            return False
-        self._resumed.discard(request.event_id)
-        found = await self._platforms[request.platform].find(request.channel, key, thread=request.thread)
-        return found is not None
-
-    async def _room(self, request: Request, place: Place) -> tuple[str, str | None]:
-        """Channel and thread for a file; elsewhere the person's direct messages."""
-        if place.kind == "elsewhere":
-            return await self._platforms[request.platform].direct(request.user), None
-        return request.channel, request.thread
-
-    async def _upload(self, request: Request, file: File, place: Place) -> None:
-        platform = self._platforms[request.platform]
-        content = self._deliverer.content("sentence", {"text": file.text}, platform)
-        upload = Upload(file.name, file.data, file.mime)
-        key = f"wb-answer-{_message_id(request) or request.event_id}"
-        if await self._answered_before(request, key):
-            return
-        channel, thread = await self._room(request, place)
-        await platform.upload(channel, upload, content, key=key, thread=thread)
+            self._carrier.spawn(parsed, request, person, place, resumed=True)
 
     # -- reactions, edits, deletions --------------------------------------------------------------
 
     async def _reaction(self, reaction: Reaction, person: Person) -> None:
-        place = await self._stands(reaction)
+        place = await self._where.stands(reaction)
         if reaction.barred:
             return
         if person.name is None or (flood := self._flooding(person, place)) is not None:
@@ -639,7 +327,7 @@ class Inbox:
         await self._store.run(unit)
 
     async def _changed(self, incoming: Edit | Deletion, person: Person) -> None:
-        place = await self._stands(incoming)
+        place = await self._where.stands(incoming)
         if place.number is None:
             return
         now = self._clock.now()
@@ -658,7 +346,12 @@ class Inbox:
         def unit(u: store.Unit) -> None:
             u.once(f"{incoming.platform}:{incoming.event_id}", at=now)
             book = Logbook(u, self._desk, now)
+            known = book.message(place.channel, incoming.message_id) if self._heard.bridged(place) else None
             book.record(stream, event)
+            if known is not None:
+                text = event.text if isinstance(event, e.MessageEdited) else ""
+                author = known[1].removeprefix(f"{incoming.platform}:")
+                book.say(relay.changed(incoming, author, text, place))
             book.finish()
 
         await self._store.run(unit)
@@ -671,15 +364,15 @@ class Inbox:
         say = self._late_say(request, person, place)
 
         def unit(u: store.Unit) -> bool:
-            shown = _unread(u, request, place)
-            book = self._heard(u, request, person, shown)
-            if told := shown is place:
+            told_in = unread(u, request, place)
+            book = self._heard.heard(u, request, person, told_in)
+            if told := told_in is place:
                 book.say(say)
             book.finish()
             return told
 
         if not await self._store.run(unit):
-            await self._whisper(request, Reply(say.template, say.data))
+            await self._whispers.tell(request, Reply(say.template, say.data))
 
     def _late_say(self, request: Request, person: Person, place: Place) -> Say:
         try:
@@ -692,29 +385,3 @@ class Inbox:
         return Say(
             where, template="late_command", data=data, buttons=(offers[word],) if word in offers else ()
         )
-
-    async def _answer_error(self, incoming: Incoming, person: Person, error: Exception) -> None:
-        if isinstance(error, RefusedError | TargetError | ConflictError):
-            reply = Reply("refused", {"text": str(error)})
-        else:
-            reference = secrets.token_hex(2).upper()
-            log.error("not done", reference=reference, exc_info=error)
-            if isinstance(error, NotRecordedError):
-                text = (
-                    f"I can't write to my log ({error}), so I run nothing. Watchbell reference {reference}."
-                )
-                reply = Reply("refused", {"text": text})
-            else:
-                reply = Reply("error", {"reference": reference})
-        await self._whisper(incoming, reply)
-
-    async def _whisper(self, incoming: Incoming, reply: Reply) -> None:
-        """To the person alone, at most once: a chat that is away loses it, and the log says so."""
-        platform = self._platforms[incoming.platform]
-        buttons = tuple(Button(c.label, c.line, c.style) for c in reply.choices)
-        content = self._deliverer.content(reply.template, reply.data, platform, buttons, reply.card)
-        thread = incoming.thread if isinstance(incoming, Request) else None
-        try:
-            await platform.whisper(incoming.channel, incoming.user, content, thread=thread)
-        except Exception as error:  # noqa: BLE001 - a chat that is away must not undo what was done
-            log.warning("a private answer was lost", channel=incoming.channel, error=str(error))

@@ -12,12 +12,15 @@ import orjson
 from sqlalchemy import func, select
 
 from bot import store
+from bot.amend import ERASED
 from bot.announce import announce
 from bot.chat import Button, Say
 from bot.config import Settings
 from bot.facts import Contacted
 from bot.redact import Redactor
+from bot.relay import answer_ref
 from bot.scrub import Erased, scrub
+from bot.ways import incident_of, scoped, spread
 from commands.incident.runbook import Page, matching, section
 from incidents import approvals, due, oncall
 from incidents import events as e
@@ -28,6 +31,7 @@ from incidents.policy import Policy, digest, from_data, to_data
 
 OPEN_STATES = ("open", "acknowledged", "investigating", "identified", "resolving")
 LIVE = ("pending", "approved", "running")
+RAN = "ran-"  # ids of ours for commands of which the chat shows no message begin so
 
 
 @dataclass(slots=True)
@@ -60,6 +64,11 @@ class Desk:
     followed: Callable[[str, Any], object] = lambda stream, state: None
     reading: bool = False  # what came in while the bot was away is read before anything falls due
     kept: list[Happened] | None = None  # at start: everything that happens, for the report about the absence
+    chats: tuple[str, ...] = ()  # their names, where there are several
+
+    def only(self, channel: str, chat: str) -> str:
+        """A symbolic channel on one chat alone, given by its name or an address there."""
+        return scoped(channel, chat.partition(":")[0]) if self.chats else channel
 
 
 class Logbook:
@@ -171,21 +180,37 @@ class Logbook:
             return None
         return rows[0].position, rows[0].author, str(orjson.loads(rows[0].body).get("text", ""))
 
-    def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
-        """Erase what a message said; the positions that were erased. The caller records MessageScrubbed."""
+    def scrub(self, channel: str, message_id: str, by: str) -> tuple[int, ...]:
+        """Erase what a message said; the positions that were erased. The caller records MessageScrubbed.
+
+        It is taken away in the chat, too; `by` is told where that cannot be done.
+        """
         number = self._number_at(channel, message_id)
         erased = scrub(self.unit, number, message_id) if number is not None else Erased()
+        if number is not None and not message_id.startswith(RAN):
+            data = {"message_id": message_id, "person": by, "files": erased.files}
+            self.say(Say(channel, op="erase", data=data, lane=2))
         # One that said the same as another is erased with that one, and still has an answer of its own.
         if number is not None and (erased.command or not erased.positions):
             self.say(Say(f"incident:{number}", op="amend", ref=f"wb-answer-{message_id}", lane=2))
+            self._erase_answer(message_id)
         if erased.positions:
             where = f"incident:{number}"
             for row in erased.sent:  # what the bot has said of it is changed where it stands
                 self.say(Say(row.channel, op="amend", ref=f"wb-{row.id}", lane=2))
             actions = [a.number for a in self.actions(number, channel)]
             for ref in (where, *(f"action:{action}" for action in actions)):
-                self.say(Say(where, op="card", ref=ref, lane=2))
+                self.say(Say(where, op="amend", ref=ref, lane=2))
         return erased.positions
+
+    def _erase_answer(self, message_id: str) -> None:
+        """The copies of an answer in other chats lose their words, too."""
+        t = store.outbox
+        copies = t.c.card == answer_ref(message_id)
+        for row in self.unit.rows(select(t.c.id, t.c.channel).where(copies)) if self.desk.chats else ():
+            erased = outbox_row(Say(row.channel, template="sentence", data={"text": ERASED}), self.now, None)
+            self.unit.execute(t.update().where(t.c.id == row.id).values(payload=erased["payload"]))
+            self.say(Say(row.channel, op="amend", ref=f"wb-{row.id}", lane=2))
 
     def find_messages(self, channel: str, words: str) -> list[str]:
         """Ids of the people's messages in an incident's channel that hold `words`, the newest first."""
@@ -374,11 +399,19 @@ class Logbook:
                 if say.ref in seen:
                     continue
                 seen.add(say.ref)
-            self._rows.append(outbox_row(say, self.now, position))
+            self._rows += [outbox_row(one, self.now, position) for one in self._spread(say)]
         for row in reversed(self._rows):
             self.unit.insert(store.outbox, **row)
         if self._says:
             self.unit.after_commit(self.desk.said)
+
+    def _spread(self, say: Say) -> Sequence[Say]:
+        """The same for each chat, where there are several: a chat that is away must hold up no other one."""
+        if not self.desk.chats:
+            return (say,)
+        number = incident_of(say.channel)
+        incident = self.incident(number) if number is not None else None
+        return spread(say, self.desk.settings, self.desk.chats, incident)
 
     def _committed(self, happened: Sequence[Happened]) -> None:
         if self.desk.kept is not None:
@@ -466,6 +499,8 @@ def outbox_row(say: Say, now: datetime, position: int | None) -> dict[str, Any]:
         "buttons": [(b.label, b.value, b.style) for b in say.buttons],
         "seeds": say.seeds,
     }
+    if say.home:
+        payload["home"] = say.home
     ref = say.ref
     if say.op in ("direct", "contact"):  # all methods of one page to one person belong together
         ref = f"page:{say.data.get('incident')}:{say.data.get('person')}:{position}"

@@ -19,6 +19,8 @@ def configure(level: int = logging.WARNING, known_values: Iterable[str] = ()) ->
     Tracebacks are told without the values of variables: those hold tokens, and what people typed.
     """
     redactor = Redactor(known_values=known_values)
+    # nio tells of every device that it has no session with; what matters of it the adapter says.
+    logging.getLogger("nio").setLevel(logging.CRITICAL)
 
     def redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         told: dict[str, Any] = redactor.redact_data(dict(event))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from sqlalchemy import select
@@ -28,6 +28,7 @@ class Places:
         self._settings = settings
         self._platforms = platforms
         self._ids: dict[tuple[str, str], str] = {}
+        self._looked: set[str] = set()  # chats whose channels have been looked up
 
     async def find(self, platform: Platform) -> list[str]:
         """Look every configured channel of a chat up; a sentence for each that is missing, or is another one now."""
@@ -50,6 +51,7 @@ class Places:
         if found != known:
             await self._store.run(lambda unit: _bind(unit, platform.name, found))
         self._ids.update({(platform.name, name): ident for name, ident in found.items()})
+        self._looked.add(platform.name)
         return doubts
 
     async def _bound(self, platform: str) -> dict[str, str]:
@@ -72,6 +74,11 @@ class Places:
         found = self._settings.catalogue.service(service) if service else None
         name = found.channel if found is not None and found.channel else self._settings.channels.team
         return self._named(name)
+
+    def sure(self, chats: Iterable[str]) -> None:
+        """ConnectionError where the channels of one of these chats could not be looked up yet."""
+        if missing := [chat for chat in chats if chat not in self._looked]:
+            raise ConnectionError(f"the channels of {' and '.join(missing)} are not known yet")
 
     def operations(self) -> list[tuple[str, str]]:
         """Platform and id of the first operations channel, on every chat."""

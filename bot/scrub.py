@@ -27,6 +27,7 @@ class Erased:
     sent: list[Row[Any]] = field(default_factory=list)
     incident: int | None = None
     command: bool = False  # whether the message was one, so that it has been answered
+    files: bool = False  # whether it had files, whose bytes are the chat's
 
 
 def scrub(unit: store.Unit, number: int, message_id: str) -> Erased:
@@ -38,14 +39,15 @@ def scrub(unit: store.Unit, number: int, message_id: str) -> Erased:
     rows = _history(unit, number, message_id)
     said = _Said()
     for row, body in rows:
-        if body.get("message_id") == message_id and body.get("text"):
+        if body.get("message_id") == message_id and (body.get("text") or body.get("files")):
             said.begins = said.begins or row.position
-            said.texts.append(body["text"])
-    if not said.texts:
+            said.files = said.files or bool(body.get("files"))
+            said.texts += [body["text"]] if body.get("text") else []
+    if not said.begins:
         return Erased()
     others = (row.position for row, _ in rows if row.kind == "MessagePosted" and row.position > said.begins)
     said.ends = min([said.begins + TOGETHER, *(position - 1 for position in others)])
-    command = said.texts[0][:1] in ("/", "!", "@")
+    command = bool(said.texts) and said.texts[0][:1] in ("/", "!", "@")
     found: dict[int, dict[str, Any]] = {}
     more = True
     while more:  # what an event made of it repeats may be repeated again by another one
@@ -57,7 +59,7 @@ def scrub(unit: store.Unit, number: int, message_id: str) -> Erased:
     for position, clean in found.items():
         unit.scrub(position, clean)
     sent = _outbox(unit, number, list(found), said)
-    return Erased(tuple(sorted(found)), sent, number, command)
+    return Erased(tuple(sorted(found)), sent, number, command, said.files)
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class _Said:
     """What the message said, and what was made of that."""
 
     texts: list[str] = field(default_factory=list)
+    files: bool = False
     begins: int = 0  # position of the message; up to `ends` stands what was recorded together with it
     ends: int = 0
 
@@ -79,6 +82,8 @@ class _Said:
                 clean[key] = SCRUBBED
                 if value not in self.texts:
                     self.texts.append(value)
+        if mine and body.get("files"):  # their names, and where they are fetched from
+            clean |= {"files": [], "file_ids": []}
         return clean
 
     def in_(self, value: str, *, beside: bool) -> bool:
@@ -130,7 +135,10 @@ def _history(unit: store.Unit, number: int, message_id: str) -> list[tuple[Row[A
 def _outbox(unit: store.Unit, number: int, positions: list[int], said: _Said) -> list[Row[Any]]:
     """Rows of the outbox that repeat it keep their place and lose their words; those that were sent."""
     t = store.outbox
-    mine = or_(t.c.event_position.in_(positions), t.c.channel == f"incident:{number}")
+    where = f"incident:{number}"
+    # The second is of one chat, where there are several.
+    there = or_(t.c.channel == where, t.c.channel.startswith(f"{where}@"))
+    mine = or_(t.c.event_position.in_(positions), there)
     sent = []
     for row in unit.rows(select(t).where(mine)):
         payload = orjson.loads(row.payload)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -20,13 +21,15 @@ from bot.app import Bot, boot, database, last_moment, living, prepare
 from bot.chat import Platform
 from bot.clock import SpeedClock, SystemClock
 from bot.config import Settings
+from bot.loop import settle_memory
 from bot.measures import Measures
 from bot.pager import ApprisePager, Pager
 from bot.pages import BotPages
 from bot.platforms.console import Console
 from bot.resources import resource
 from bot.sandbox_pager import SandboxPager
-from bot.stage import console_of, targets_of, with_demo_token
+from bot.stage import console_of, with_demo_token
+from bot.targets.build import simulated, targets_of
 from bot.targets.sandbox_world import World
 from bot.web.context import Pace, WebSettings
 from bot.web.server import build
@@ -97,7 +100,6 @@ async def demo(
 @asynccontextmanager
 async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot, str]]:
     """A living bot as configured; gives the bot and the address of its pages."""
-    refuse_unknown(settings)
     await asyncio.to_thread(prepare, data, database(data))
     clock = SystemClock()
     platforms, world = platforms_of(settings, data, clock), World(data / "sandbox.json", clock)
@@ -118,23 +120,18 @@ def platforms_of(settings: Settings, data: Path, clock: Clock) -> dict[str, Plat
         if name == "console":
             found[name] = console_of(settings, data, clock)
         else:
-            found[name] = importlib.import_module(f"bot.platforms.{name}").build(section, settings)
+            found[name] = _adapter(name).build(section, settings, data)
     return found
 
 
-def refuse_unknown(settings: Settings) -> None:
-    """RefusedError for what the configuration asks for and this version does not have: nothing is passed over."""
-    chats = sorted(set(settings.platforms) - {"console", "slack"})
-    drivers = sorted({str(target.get("driver")) for target in settings.targets.values()} - {"sandbox"})
-    if chats:
+def _adapter(name: str) -> ModuleType:
+    """The module of a chat; RefusedError where its libraries are not installed."""
+    try:
+        return importlib.import_module(f"bot.platforms.{name}")
+    except ModuleNotFoundError as error:
         raise RefusedError(
-            f"This version speaks the built-in chat and Slack; take {' and '.join(chats)} out of `platforms:`."
-        )
-    if drivers:
-        raise RefusedError(
-            f"This version has the sandbox's targets only; take the driver {' and '.join(drivers)} "
-            "out of `targets:`."
-        )
+            f"{name.title()} needs the package {error.name}; install watchbell with its extra: watchbell[{name}]."
+        ) from error
 
 
 @asynccontextmanager
@@ -159,7 +156,7 @@ async def _served(
             settings,
             data,
             platforms=platforms,
-            targets=targets_of(settings, world, clock),
+            targets=(simulated if shown.demo else targets_of)(settings, world, clock),
             pager=pager,
             clock=clock,
             observe=measures.event,
@@ -167,6 +164,7 @@ async def _served(
         bot = await stack.enter_async_context(made)
         await stack.enter_async_context(living(bot))
         measures.watch(bot)
+        settle_memory()
         shows = console if isinstance(console, Console) and shown.demo else None
         pages = BotPages(bot, shown, pace, measures.registry, shows)
         web_app = build(pages)

@@ -20,7 +20,7 @@ from bot.config_settings import SourceSettings
 from bot.platforms.console import Console, Output
 from bot.play_stage import Observer, Record
 from bot.sandbox_pager import SandboxPager
-from bot.targets import sandbox
+from bot.targets.build import simulated
 from bot.targets.sandbox_world import World
 from commands.actions import Target
 from incidents import events as e
@@ -178,12 +178,8 @@ def console_of(settings: Settings, data: Path, clock: Clock) -> Console:
 
 
 def targets_of(settings: Settings, world: World, clock: Clock) -> dict[str, Target]:
-    """The sandbox's targets, with the key patterns that the configuration allows and refuses."""
-    section = {
-        "redis_readable": settings.redaction.redis_readable,
-        "redis_refused": settings.redaction.redis_refused,
-    }
-    return sandbox.build(section, catalogue=settings.catalogue, clock=clock, world=world)
+    """The sandbox's targets: a rehearsal touches nothing real, whatever the configuration names."""
+    return simulated(settings, world, clock)
 
 
 def with_demo_token(settings: Settings) -> tuple[Settings, str]:

@@ -125,6 +125,7 @@ messages = Table(
     Column("card", Text),
     Column("position", BigInteger),
     UniqueConstraint("platform", "channel", "message_id"),
+    _some("card IS NOT NULL", "card"),
     sqlite_autoincrement=True,
 )
 deadlines = Table(

@@ -202,15 +202,14 @@ class Transaction:
             raise
 
     def flush(self) -> None:
-        """Insert every row that waits; statements have few different lengths, so that they stay parsed."""
+        """Insert every row that waits, by as few statements as may be: see `Statements.insert`."""
         for name, rows in self.staged.items():
             self.failed_table = name
             while rows:
-                count = min(ROWS, 1 << (len(rows).bit_length() - 1))
-                values = tuple(chain.from_iterable(rows[:count]))
-                self.execute(self.statements[name].insert(count), values)
+                part = rows[:ROWS]
+                self.execute(self.statements[name].insert(len(part)), tuple(chain.from_iterable(part)))
                 self.changed = True
-                del rows[:count]
+                del rows[:ROWS]
         self.failed_table = ""
 
     def salt(self) -> bytes:

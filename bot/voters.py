@@ -48,7 +48,7 @@ class Voters:
         await self._fresh()
         cards = await self._cards(action.number)
         spots = list(dict.fromkeys([_spot(action.channel), *((kind, channel) for kind, channel, _ in cards)]))
-        shown = await self._reactions(cards)
+        shown = await self._reactions(cards, proof=action.wants_proof)
         counted: list[str] = []
         lost: list[str] = []
         for person in action.approvals:
@@ -63,7 +63,23 @@ class Voters:
     async def able(self, people: Iterable[str], channels: Collection[str]) -> list[str]:
         """Those of these approvers who can see what is asked in these channels, or of whom that is not known."""
         spots = [_spot(channel) for channel in channels]
-        return [person for person in people if await self._may(person, spots, doubt=True)]
+        silent: set[str] = set()  # a chat that is away is waited for once, not for each of them
+        return [person for person in people if await self._may(person, spots, doubt=True, silent=silent)]
+
+    async def guarded(self, channels: Iterable[str]) -> bool:
+        """Whether one of these channels proves who wrote there but not who reacted, or does not tell."""
+        for kind, channel in map(_spot, channels):
+            platform = self._platforms.get(kind)
+            if platform is not None and await self._guards(platform, channel):
+                return True
+        return False
+
+    async def _guards(self, platform: Platform, channel: str) -> bool:
+        try:
+            return await platform.guards(channel)
+        except Exception as error:  # noqa: BLE001 - the edge to a chat: no answer proves nothing
+            log.warning("what a channel proves is not known", channel=channel, error=str(error))
+            return True
 
     async def _against(
         self, action: Action, shown: Sequence[tuple[str, str, str]], spots: Sequence[Spot]
@@ -80,8 +96,13 @@ class Voters:
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         return [(row.platform, row.channel, row.message_id) for row in rows]
 
-    async def _reactions(self, cards: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-        """(means, person, choice) of every vote that stands on a card now; none of a card that cannot be read."""
+    async def _reactions(
+        self, cards: Iterable[tuple[str, str, str]], *, proof: bool
+    ) -> list[tuple[str, str, str]]:
+        """(means, person, choice) of every vote that stands on a card now; none of a card that cannot be read.
+
+        With `proof` no approval of those that anybody in between could have made up.
+        """
         found: list[tuple[str, str, str]] = []
         for kind, channel, message_id in cards:
             platform = self._platforms.get(kind)
@@ -92,18 +113,21 @@ class Voters:
             except Exception as error:  # noqa: BLE001 - the edge to a chat: no answer is no vote
                 log.warning("reactions could not be read", channel=channel, error=str(error))
                 continue
+            unproved = proof and await self._guards(platform, channel)
             for emoji, users in shown.items():
                 choice = meaning(emoji)
                 people = [self._settings.person_of(kind, user) for user in users]
-                if choice in (APPROVE, DENY):
+                if choice == DENY or (choice == APPROVE and not unproved):
                     means = means_of(kind, emoji)
                     found += [(means, person.name, choice) for person in people if person]
         return found
 
-    async def _may(self, person: str, spots: Sequence[Spot], *, doubt: bool = False) -> bool:
+    async def _may(
+        self, person: str, spots: Sequence[Spot], *, doubt: bool = False, silent: set[str] | None = None
+    ) -> bool:
         """An approver, active on every chat where it is asked, who can read it on one of them.
 
-        `doubt` is the answer where a chat gives none.
+        `doubt` is the answer where a chat gives none; one of those that are `silent` is not asked.
         """
         settings = self._settings
         if not settings.can(person, "approver"):
@@ -113,12 +137,16 @@ class Voters:
             platform, user = self._platforms.get(kind), settings.people[person].ids.get(kind)
             if platform is None or user is None:
                 continue
+            if silent is not None and kind in silent:
+                return doubt
             try:
                 if not await platform.active(user):
                     return False
                 members = await platform.members(channel)
             except Exception as error:  # noqa: BLE001 - as above
                 log.warning("a voter could not be checked", person=person, error=str(error))
+                if silent is not None:
+                    silent.add(kind)
                 return doubt
             reads = reads or members is None or user in members
         return reads

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from bot import store
 from bot.chat import Reaction, Say
+from bot.copies import original
 from bot.logbook import Logbook
 from commands.dispatch import Place
 from incidents import approvals
@@ -44,7 +45,7 @@ def react(book: Logbook, reaction: Reaction, by: str, place: Place) -> None:
         return
     card = rows[0].card or ""
     if wanted == "pin":
-        _pin(book, reaction, by, place, rows[0].author)
+        _pin(book, reaction, by, place, original(card) or (place.channel, reaction.message_id))
     elif card.startswith("action:"):
         vote(book, int(card.partition(":")[2]), by, wanted, reaction, place)
 
@@ -69,7 +70,15 @@ def vote(book: Logbook, number: int, by: str, choice: str, reaction: Reaction, p
     if not book.desk.settings.can(by, "approver"):
         refusal = f"{by}, you are no approver, so your vote on #{number} does not count."
     try:
-        found = approvals.vote(action, by=by, choice=choice, means=means, now=book.now, refusal=refusal)
+        found = approvals.vote(
+            action,
+            by=by,
+            choice=choice,
+            means=means,
+            now=book.now,
+            refusal=refusal,
+            assured=reaction.assured,
+        )
     except RefusedError as error:
         whisper(book, place, by, str(error))
         return
@@ -79,10 +88,13 @@ def vote(book: Logbook, number: int, by: str, choice: str, reaction: Reaction, p
 def whisper(book: Logbook, place: Place, person: str, text: str) -> None:
     """Tell one person something about their reaction."""
     where = f"incident:{place.number}" if place.number is not None else place.channel
+    where = book.desk.only(where, place.channel)
     book.say(Say(where, op="whisper", template="refused", data={"person": person, "text": text}))
 
 
-def _pin(book: Logbook, reaction: Reaction, by: str, place: Place, author: str) -> None:
+def _pin(book: Logbook, reaction: Reaction, by: str, place: Place, message: tuple[str, str]) -> None:
+    """Put a message on the timeline, by its channel's address and its id, or take it away again."""
+    channel, message_id = message
     if place.number is None:
         return
     if not book.desk.settings.can(by, "responder"):
@@ -90,13 +102,13 @@ def _pin(book: Logbook, reaction: Reaction, by: str, place: Place, author: str) 
         return
     stream = f"incident-{place.number}"
     if not reaction.added:
-        book.record(stream, e.MessageUnpinned(at=book.now, actor=by, message_id=reaction.message_id))
+        book.record(stream, e.MessageUnpinned(at=book.now, actor=by, message_id=message_id))
         return
-    found = book.message(place.channel, reaction.message_id)
+    found = book.message(channel, message_id)
     if found is None:
         return  # the bot's own messages are on the timeline by their events
     _position, author, text = found
     book.record(
         stream,
-        e.MessagePinned(at=book.now, actor=by, message_id=reaction.message_id, author=author, text=text),
+        e.MessagePinned(at=book.now, actor=by, message_id=message_id, author=author, text=text),
     )

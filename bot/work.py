@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bot.chat import DeliveryError
 from incidents.ports import Clock
 
 log = structlog.get_logger()
@@ -54,7 +55,9 @@ class Work:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a background task failed", task=task.get_name(), exc_info=error)
+            refused = isinstance(error, DeliveryError)  # said in a sentence; where it was raised helps nobody
+            known: dict[str, Any] = {"error": str(error)} if refused else {"exc_info": error}
+            log.error("a background task failed", task=task.get_name(), **known)
 
     async def stop(self) -> None:
         """Cancel what still runs, and wait for its end."""

@@ -100,6 +100,7 @@ class Answer:
     links: Mapping[str, str] = field(default_factory=dict)
     file_name: str = "output.txt"
     private: bool = False
+    chart: bytes = b""  # a picture (PNG) beside what is said
 
 
 Progress = Callable[[int, int, str], Awaitable[None]]  # done, total, what of

@@ -34,7 +34,7 @@ class Line:
         self.values: dict[str, Any] = dict(preset)  # by the arguments' names
         self.dry_run = False
         self.for_seconds: int | None = None
-        self.change = command.effect in ("change", "danger")
+        self.change = command.effect in ("change", "danger") or command.plans
         every = command.arguments
         place = next((i for i, a in enumerate(every) if a.rest), len(every))
         self.text = every[place] if place < len(every) else None

@@ -97,8 +97,8 @@ class Log(Protocol):
         """Ids of the people's messages of an incident's channel that hold `words`, the newest first."""
         ...
 
-    def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
-        """Erase what a message said, everywhere; the positions that were erased."""
+    def scrub(self, channel: str, message_id: str, by: str) -> tuple[int, ...]:
+        """Erase what a message said, everywhere; the positions that were erased. `by` hears what was left."""
         ...
 
     @property
@@ -150,6 +150,7 @@ class Case:
     message_id: str | None = None
     means: str = "command"  # or "button": how a vote was cast
     place: str = "elsewhere"  # the kind of commands.dispatch.Place where it was asked
+    assured: bool = True  # whether it is certain that `by` asked for it
 
     @property
     def incident(self) -> Incident:

@@ -89,6 +89,7 @@ class Asked:
     undo_of: int | None = None
     revert_of: int | None = None
     again_of: int | None = None
+    guarded: bool = False
 
 
 def freeze(asked: Asked, *, number: int, now: datetime) -> e.ActionProposed:
@@ -113,6 +114,7 @@ def freeze(asked: Asked, *, number: int, now: datetime) -> e.ActionProposed:
         again_of=asked.again_of,
         revert_after=asked.revert_after,
         undo_within=int(asked.undo_window.total_seconds()),
+        guarded=asked.guarded,
     )
 
 

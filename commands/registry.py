@@ -60,6 +60,7 @@ class Command:
     help: str
     aliases: tuple[str, ...] = ()
     family: str = ""
+    plans: bool = False  # whether a change can come of it although it is a read
 
     @property
     def summary(self) -> str:
@@ -147,7 +148,10 @@ def _build(
             arguments.append(_argument(p, hints[p.name]))
     text = inspect.cleandoc(function.__doc__ or "")
     family = function.__module__.split(".")[1]  # incident or operations
-    return Command(name, function, effect, who, tuple(arguments), tuple(injected), text, aliases, family)
+    plans = any(getattr(kind, "__name__", "") == "Plan" for kind in get_args(hints.get("return")))
+    return Command(
+        name, function, effect, who, tuple(arguments), tuple(injected), text, aliases, family, plans
+    )
 
 
 def _argument(p: inspect.Parameter, hint: Any) -> Argument:

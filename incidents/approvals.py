@@ -52,6 +52,13 @@ class Action:
     revert_at: datetime | None = None
     revert_said: bool = False
     cancel_asked: bool = False
+    guarded: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)  # person → why their last vote did not count
+
+    @property
+    def wants_proof(self) -> bool:
+        """Whether only those approve it of whom it is certain that they did: a danger asked for where that shows."""
+        return self.guarded and self.plan.get("effect") == "danger"
 
     @property
     def approvals(self) -> tuple[str, ...]:
@@ -90,6 +97,7 @@ def _proposed(event: e.ActionProposed) -> Action:
         again_of=event.again_of,
         revert_after=event.revert_after,
         undo_within=event.undo_within,
+        guarded=event.guarded,
     )
 
 
@@ -122,6 +130,7 @@ def _finished(a: Action, ev: e.ActionFinished) -> Changes:
 _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
     e.VoteCast: _voted,
     e.VoteWithdrawn: _withdrawn,
+    e.VoteRefused: lambda a, ev: {"refused": {**a.refused, ev.person: ev.why}},
     e.ApproversWidened: lambda a, ev: {"widen_at": None},
     e.ActionApproved: lambda a, ev: {
         "state": "approved",
@@ -199,12 +208,20 @@ def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
 
 
 def vote(
-    a: Action, *, by: str, choice: str, means: str, now: datetime, refusal: str | None = None
+    a: Action,
+    *,
+    by: str,
+    choice: str,
+    means: str,
+    now: datetime,
+    refusal: str | None = None,
+    assured: bool = True,
 ) -> list[e.Event]:
     """Count one vote for exactly this plan; nobody approves a change of their own.
 
     `refusal` is why this person may not vote at all (no approver, not active, not in the channel), or None.
-    A vote that does not count is recorded with its reason.
+    `assured` is whether it is certain that they did. A vote that does not count is recorded with its reason;
+    a reaction that proves nothing is told of once. A denial needs no proof: stopping is safe.
     """
     stoppable = a.state == "approved" and choice == DENY  # a denial counts until it runs
     if not stoppable and (a.state != "pending" or (now >= a.expires_at and a.break_glass_at is None)):
@@ -218,6 +235,11 @@ def vote(
         return [e.VoteRefused(at=now, actor=by, person=by, means=means, why=why)]
     if refusal is not None:
         return [e.VoteRefused(at=now, actor=by, person=by, means=means, why=refusal)]
+    if choice == APPROVE and not assured and a.wants_proof:
+        why = unproved(a, by=by, means=means)
+        if means != "command" and a.refused.get(by) == why:
+            return []
+        return [e.VoteRefused(at=now, actor=by, person=by, means=means, why=why)]
     cast = e.VoteCast(at=now, actor=by, person=by, choice=choice, means=means, plan_hash=a.plan_hash)
     if choice == DENY:
         return [cast, e.ActionDenied(at=now, actor=by, why="")]
@@ -227,6 +249,19 @@ def vote(
     if len(after.approvals) < a.quorum:
         return [cast]
     return [cast, e.ActionApproved(at=now, actor=by, voters=after.approvals)]
+
+
+def unproved(a: Action, *, by: str, means: str) -> str:
+    """What somebody is told whose approval proves nothing of who gave it."""
+    if means == "command":
+        return (
+            f"{by}, #{a.number} is dangerous, and nothing proves to me that this was you: write "
+            f"`!approve {a.number}` in its own channel, on a device that I trust."
+        )
+    return (
+        f"{by}, #{a.number} is dangerous, and a reaction proves nothing of who it is from: write "
+        f"`!approve {a.number}` there."
+    )
 
 
 def deny(a: Action, *, by: str, now: datetime, why: str, refusal: str | None = None) -> list[e.Event]:
@@ -272,13 +307,25 @@ def cancel(a: Action, *, by: str, now: datetime, leads: bool) -> list[e.Event]:
 
 
 def break_glass(
-    a: Action, *, by: str, reason: str, now: datetime, delay: timedelta, refusal: str | None
+    a: Action,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    delay: timedelta,
+    refusal: str | None,
+    assured: bool = True,
 ) -> list[e.Event]:
-    """Run without quorum after `delay`, in which any approver's ❌ stops it."""
+    """Run without quorum after `delay`, in which any approver's ❌ stops it; of a guarded one only by who is proved."""
     if a.state != "pending" or now >= a.expires_at:
         raise RefusedError(_too_late(a))
     if refusal is not None:
         raise RefusedError(refusal)
+    if a.guarded and not assured:
+        raise RefusedError(
+            f"{by}, nothing proves to me that this was you, so the glass stays whole: write it in the channel of "
+            f"#{a.number}, on a device that I trust."
+        )
     if not reason.strip():
         raise RefusedError(f"Say why it cannot wait: `/breakglass {a.number} nobody else is awake`.")
     if a.break_glass_at is not None:

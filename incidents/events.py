@@ -355,7 +355,10 @@ class MessageScrubbed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionProposed(Event):
-    """A frozen plan waits for votes on exactly `plan_hash`; `covers` an earlier approval, where one does."""
+    """A frozen plan waits for votes on exactly `plan_hash`; `covers` an earlier approval, where one does.
+
+    `guarded`: asked for where only messages prove who wrote them, so that what proves nothing approves no danger.
+    """
 
     number: int
     incident: int | None
@@ -371,6 +374,7 @@ class ActionProposed(Event):
     again_of: int | None = None
     revert_after: int | None = None
     undo_within: int = 1800
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

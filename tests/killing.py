@@ -1,8 +1,9 @@
 """A bot that is killed and started again and again: the child that lives shortly, and the zygote that makes it.
 
-`python -m tests.killing DATA ROUNDS SEED [SLACK]` starts the bot in a child of its own, kills each child at a
-random moment with SIGKILL, and lets the last one finish. Without SLACK people act in the browser chat, from
-within the child; with the address of Slack's stand-in they act beside it, see killing_slack.py.
+`python -m tests.killing DATA ROUNDS SEED [slack URL | matrix FILE]` starts the bot in a child of its own, kills each
+child at a random moment with SIGKILL, and lets the last one finish. People act in the browser chat, from within the
+child; with the address of Slack's stand-in they act beside it, see killing_slack.py, and with a file that tells of a
+homeserver there, see killing_matrix.py.
 """
 
 from __future__ import annotations
@@ -35,34 +36,42 @@ from bot.targets import sandbox
 from bot.targets.sandbox_world import World
 from incidents.ports import Clock
 
-SPEED = 40.0  # seconds of the bot's time in one of ours
+SPEED = 40.0  # seconds of the bot's time in one of ours, where a chat takes what is said at once
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
 STARTING = 0.25  # so many of the children die while they start; the others while people act
-LONGEST = 0.25  # seconds that people act, at most, or half as long as the start took
-AWAY = 25.0  # seconds of the bot's time between a kill and the next start: reminders come due on any machine
+LONGEST = 0.25  # seconds that a child lives after its start, at most, or so many times as long as that took
+LIVES = 0.5
+AWAY = 25.0  # seconds of the bot's time between a kill and the next start
 PATIENCE = 30  # seconds that a start may take on a busy machine
 LAST = "last"  # the file that is there once nobody is killed any more
 
 
 class SharedClock:
-    """One time for all children, `began` being its first moment: it goes on while nobody lives."""
+    """One time for all children, `began` being its first moment: it goes on while nobody lives.
 
-    def __init__(self, began: float) -> None:
+    It runs `speed` times as fast as ours.
+    """
+
+    def __init__(self, began: float, speed: float) -> None:
         self._began = began
+        self._speed = speed
 
     def now(self) -> datetime:
         """The present moment."""
-        return START + timedelta(seconds=(time.time() - self._began) * SPEED)
+        return START + timedelta(seconds=(time.time() - self._began) * self._speed)
 
     async def sleep(self, seconds: float) -> None:
         """Wait for so many of its seconds."""
-        await asyncio.sleep(max(0.0, seconds) / SPEED)
+        await asyncio.sleep(max(0.0, seconds) / self._speed)
 
 
 class Chat(Protocol):
     """Where it happens: made before the first child, used by each."""
 
     settings: Settings
+    speed: float  # seconds of the bot's time in one of ours
+    away: float  # seconds of the bot's time between a kill and the next start: reminders come due on any machine
+    lives: float  # how long a child lives after its start, at most, as a multiple of how long that took
 
     def open(self, clock: Clock) -> Platform:
         """The bot's side of the chat, in a child."""
@@ -80,14 +89,18 @@ class Chat(Protocol):
         """What happens from within the child until it is killed."""
         ...
 
-    def away(self) -> None:
+    def pass_away(self) -> None:
         """Called after each kill: the chat's own time goes on, too."""
+        ...
+
+    def conclude(self) -> None:
+        """Called before the last child starts; returns when people have done all that they do."""
         ...
 
 
 async def child(chat: Chat, data: Path, began: float, seed: int, ready: int, *, last: bool) -> None:
     """Start the bot on the data and let people act until killed; the last one only waits for calm."""
-    clock = SharedClock(began)
+    clock = SharedClock(began, chat.speed)
     async with AsyncExitStack() as stack:
         platform = chat.open(clock)
         world = World(data / "sandbox.json", clock)
@@ -129,6 +142,8 @@ async def calm(bot: Bot) -> None:
 class ConsoleChat:
     """The browser chat, whose file outlives the children; people act through it from within."""
 
+    speed, away, lives = SPEED, AWAY, LIVES
+
     def __init__(self, data: Path) -> None:
         self.settings = load(None, {})
         self._data = data
@@ -157,8 +172,11 @@ class ConsoleChat:
             await people.act()
             await asyncio.sleep(people.random.uniform(0.01, 0.05))
 
-    def away(self) -> None:
+    def pass_away(self) -> None:
         """It has the bot's own clock."""
+
+    def conclude(self) -> None:
+        """People act within the children only."""
 
 
 class People:
@@ -236,31 +254,37 @@ def main() -> None:
     began = time.time()
     for number in range(rounds):
         told, ready = os.pipe()
-        life = _life(chat, data, began - number * AWAY / SPEED, seed * 100_000 + number, ready)
+        life = _life(chat, data, began - number * chat.away / chat.speed, seed * 100_000 + number, ready)
         process, born = _forked(life), time.monotonic()
         longest = LONGEST
         if dice.random() >= STARTING:
             select.select([told], [], [], PATIENCE)
-            longest = max(LONGEST, (time.monotonic() - born) / 2)  # a busy machine needs longer
+            longest = max(LONGEST, (time.monotonic() - born) * chat.lives)  # a busy machine needs longer
         time.sleep(dice.uniform(0, longest))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         os.close(told)
         os.close(ready)
-        chat.away()
+        chat.pass_away()
     (data / LAST).touch()
-    process = _forked(_life(chat, data, began - rounds * AWAY / SPEED, seed, -1, last=True))
+    chat.conclude()
+    process = _forked(_life(chat, data, began - rounds * chat.away / chat.speed, seed, -1, last=True))
     _, status = os.waitpid(process, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 
 
-def _chat(data: Path, slack: list[str]) -> Chat:
-    """The browser chat, or Slack where an address of it is given."""
-    if not slack:
+def _chat(data: Path, asked: list[str]) -> Chat:
+    """The browser chat, or what is asked for: its name, and where it is."""
+    if not asked:
         return ConsoleChat(data)
-    from tests.killing_slack import SlackChat
+    name, where = asked
+    if name == "slack":
+        from tests.killing_slack import SlackChat
 
-    return SlackChat(slack[0])
+        return SlackChat(where)
+    from tests.killing_matrix import MatrixChat
+
+    return MatrixChat(Path(where), data)
 
 
 def _life(

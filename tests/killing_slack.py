@@ -14,7 +14,7 @@ from bot.app import Bot
 from bot.config import load
 from bot.platforms.slack import Slack
 from incidents.ports import Clock
-from tests.killing import AWAY
+from tests.killing import AWAY, LIVES, SPEED
 from tests.scenarios.slack_stage import APP_TOKEN, BOT_TOKEN, on_slack
 from tests.servers.slack.people import slack_id
 from tests.servers.slack_server import SlackServer, StandInError
@@ -26,6 +26,8 @@ APPROVERS = ("bob", "carol", "dave")
 
 class SlackChat:
     """Slack in Socket Mode; the stand-in is a process of its own and outlives every child."""
+
+    speed, away, lives = SPEED, AWAY, LIVES
 
     def __init__(self, address: str) -> None:
         self.settings = on_slack(load(None, {}))
@@ -61,10 +63,13 @@ class SlackChat:
         """People act beside the child."""
         await asyncio.Event().wait()
 
-    def away(self) -> None:
+    def pass_away(self) -> None:
         """Slack's clock goes on as the bot's does; what it sends again by then meets nobody."""
-        self._server.offset += AWAY
-        self._server.call("forward", seconds=AWAY)
+        self._server.offset += self.away
+        self._server.call("forward", seconds=self.away)
+
+    def conclude(self) -> None:
+        """What is said to the last one while it starts is sent to it again."""
 
 
 @dataclass(slots=True)

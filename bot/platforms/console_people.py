@@ -31,6 +31,7 @@ class ConsolePeople:
 
     name = "console"
     keeps = True
+    remembers = False
 
     def __init__(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,8 +21,11 @@ from bot.platforms.matrix_content import ABOUT, WHOLE, Shown, related, replacing
 from bot.platforms.matrix_crypto import Crypto
 from bot.platforms.matrix_decode import redacted
 from bot.platforms.matrix_directory import Directory
+from bot.platforms.matrix_doors import Doors
+from bot.platforms.matrix_erase import REST, Eraser
 from bot.platforms.matrix_events import (
     MESSAGE,
+    PLAIN,
     REACTION,
     Event,
     Events,
@@ -33,42 +38,53 @@ from bot.platforms.matrix_events import (
 from bot.platforms.matrix_files import Files
 from bot.platforms.matrix_furniture import Furniture
 from bot.platforms.matrix_inbound import Inbound
+from bot.platforms.matrix_lock import KeyLock
 from bot.platforms.matrix_reading import Reader
+from bot.platforms.matrix_receipts import Receipts
 from bot.platforms.matrix_rooms import Rooms
 from bot.platforms.matrix_seeds import Seeds
-from bot.platforms.matrix_text import MatrixMarks
-from bot.platforms.slack_pace import Recent
+from bot.platforms.matrix_space import Space
+from bot.platforms.matrix_text import MatrixMarks, told_plainly
+from bot.platforms.matrix_trust import Trust
+from bot.recent import Recent
 
 _log = structlog.get_logger()
+STORE = "matrix"  # the folder of the keys in the data directory
 
 
-def build(section: Mapping[str, Any], settings: Settings) -> Matrix:
-    """The adapter that `platforms.matrix` of the configuration asks for; with `store`, a folder, it encrypts."""
-    people = {p.ids[Matrix.name]: name for name, p in settings.people.items() if Matrix.name in p.ids}
-    store = section.get("store")
-    return Matrix(
-        homeserver=section["homeserver"],
-        user=section["user"],
-        access_token=section["access_token"].get_secret_value(),
-        device_id=section.get("device_id") or "",
-        store=Path(store) if store else None,
-        people=people,
-        zone=ZoneInfo(settings.zone),
-        servers=section.get("servers") or (),
-        encrypted=bool(section.get("encrypted")),
-    )
+def build(section: Mapping[str, Any], settings: Settings, data: Path) -> Matrix:
+    """The adapter that `platforms.matrix` of the configuration asks for; its keys are in `data`, under matrix."""
+    return Matrix(**options(section, settings, data))
+
+
+def options(section: Mapping[str, Any], settings: Settings, data: Path) -> dict[str, Any]:
+    """What the adapter is made with, by the names of its parameters."""
+    accounts = {name: p.ids[Matrix.name] for name, p in settings.people.items() if Matrix.name in p.ids}
+    same = ("homeserver", "user", "servers", "encrypted", "trust", "danger_by_reaction", "space")
+    return {
+        **{name: section[name] for name in same},
+        "access_token": section["access_token"].get_secret_value(),
+        "device_id": section["device_id"] or "",
+        "store": data / STORE if section["encryption"] else None,
+        "people": {account: name for name, account in accounts.items()},
+        "zone": ZoneInfo(settings.zone),
+        "devices": {accounts[name]: found for name, found in section["devices"].items()},
+    }
 
 
 class Matrix:
     """One account on a homeserver. User ids are whole (@alice:example.com), channels room ids, messages event ids.
 
     `people` is user id → name of the configuration, `servers` are other homeservers whose accounts may act, `store`
-    is the folder of the keys (None: no encryption), with `encrypted` new rooms are encrypted; `wall` is the clock
-    (UTC, seconds) that events without an age are compared with.
+    is the folder of the keys (None: no encryption), with `encrypted` new rooms are encrypted. `trust` is how devices
+    become verified (first_use, cross_signed, listed), `devices` user id → those that are, by id or fingerprint;
+    `danger_by_reaction`: whether reactions in encrypted rooms may approve what is dangerous; `space` is where the
+    rooms of incidents are put. `wall` is the clock (UTC, seconds) that events without an age are compared with.
     """
 
     name = "matrix"
     keeps = True  # the homeserver has what came in meanwhile, and the position is kept
+    remembers = True  # an edit is an event of its own beside what it replaces
 
     def __init__(
         self,
@@ -82,33 +98,37 @@ class Matrix:
         zone: tzinfo,
         servers: Collection[str] = (),
         encrypted: bool = False,
+        trust: str = "first_use",
+        devices: Mapping[str, Collection[str]] | None = None,
+        danger_by_reaction: bool = False,
+        space: str | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         if encrypted and store is None:
             raise ValueError("rooms can be encrypted only with a folder for the keys")
         self.people, self.wall = people, wall
+        self.danger_by_reaction = danger_by_reaction
         self._marks = MatrixMarks(zone, people)
         self.marks: Marks = self._marks
         self.api = MatrixClient(homeserver, user, access_token, device_id, store)
         self._store = store
-        self.crypto = Crypto(self.api, people, lambda user: self.directory.barred(user), store)
+        self._lock = KeyLock(store)
+        keys = Trust(trust, devices or {}, people, lambda user: self.directory.barred(user))
+        self.crypto = Crypto(self.api, keys, store)
         self.events = Events(self.api, self.crypto)
         self.directory = Directory(self.api, self.events, servers, self._haunts)
-        self.rooms = Rooms(self.api, self.events, encrypted=encrypted)
+        self.rooms = Rooms(self.api, self.events, encrypted=encrypted, servers=servers)
         self._furniture = Furniture(self.api, self.events, self.rooms)
+        self.space = Space(self.api, self.events, self.rooms, space)
+        self.receipts = Receipts(self.api, self.rooms.concerns)
         self.seeds = Seeds(self.events, user)
         self._files = Files(self.api, self.events, self.crypto)
+        self._eraser = Eraser(self.events, self.rooms)
         self._roots: Recent[tuple[str, str]] = Recent()  # (room, event) → the root of its thread
         self._reader = Reader(self, user, self.events, self.rooms, self.directory, self.crypto)
+        doors = Doors(people, self.api, self.events, self.rooms, self.directory)
         self.inbound = Inbound(
-            people,
-            self.api,
-            self.events,
-            self._reader,
-            self.rooms,
-            self._furniture,
-            self.directory,
-            self.crypto,
+            self.api, self.events, self._reader, self._furniture, doors, self.crypto, self.receipts
         )
 
     def routes(self) -> Sequence[RouteDef]:
@@ -119,11 +139,14 @@ class Matrix:
         """Make sure of the account, hand over what came in since the last time, and go on handing over."""
         try:
             await self.api.open()
+            self._lock.take()
             await self.crypto.start()
             await self.rooms.start()
             await self.directory.start()
             await self.inbound.start(receive, house)
+            self.space.start()
         except BaseException:
+            self._lock.release()
             await self.api.close()
             raise
 
@@ -132,7 +155,10 @@ class Matrix:
         try:
             await self.inbound.stop()
             await self.seeds.stop()
+            await self.space.stop()
+            await self.receipts.stop()
         finally:
+            self._lock.release()
             await self.api.close()
 
     # -- messages ---------------------------------------------------------------------------------
@@ -178,19 +204,15 @@ class Matrix:
         )
         self.seeds.put(channel, message_id, [e for e in what.taps.seeds if e not in before.seeds])
 
+    async def erase(self, channel: str, message_id: str, *, earlier: bool = False) -> bool:
+        """Redact a message, its edits and what answers it privately; False where the power level is too low."""
+        return await self._eraser.erase(channel, message_id, earlier=earlier)
+
     async def whisper(self, channel: str, user: str, content: Content, *, thread: str | None = None) -> None:
         """Show something to one person only: directly, for Matrix has no other way, naming the room it is about."""
-        mentioned = self._mentioned(content)
-        if channel in self.rooms.directs.get(user, ()):
-            what = shown(content, mentioned=mentioned, loud=True)
-            await self._say(channel, what, "", await self._root(channel, thread))
-            return
-        direct = await self.rooms.direct(user)
-        title = await self.rooms.title(channel)
-        head = f"About #{title}:" if title != channel else ""
-        what = shown(content, mentioned=mentioned, head=head, loud=True)
-        what.content[ABOUT] = {"room": channel, "thread": thread}
-        await self._say(direct, what, "", None)
+        label = ("whisper", channel, user, secrets.token_hex(8))
+        work = partial(self._whisper, channel, user, content, thread, key=":".join(label))
+        await self.seeds.soon(label, work, first=True)
 
     async def upload(
         self, channel: str, upload: Upload, content: Content, *, key: str, thread: str | None = None
@@ -205,11 +227,14 @@ class Matrix:
         return ident
 
     async def react(self, channel: str, message_id: str, emoji: str) -> None:
-        """Add a reaction of the bot's; that it is there already is fine."""
-        await self.seeds.add(channel, message_id, emoji)
+        """Add a reaction of the bot's; that it is there already is fine. Where the bot has to wait, it comes later."""
+        await self.seeds.react(channel, message_id, emoji)
 
     async def reactions(self, channel: str, message_id: str) -> Mapping[str, tuple[str, ...]]:
-        """Who reacted with what, read now; user ids by emoji, just as they were sent."""
+        """Who reacted with what, read now; user ids by emoji, just as they were sent. Nobody to what was redacted."""
+        message = await self.events.get(channel, message_id)
+        if message is None or redacted(message):
+            return {}
         found: dict[str, dict[str, None]] = {}
         for event in await self.events.related(channel, message_id, "m.annotation", REACTION):
             emoji = relation_of(event).get("key")
@@ -229,6 +254,7 @@ class Matrix:
 
     async def channel_id(self, name: str) -> str | None:
         """The id of the room that is called so (with or without #) now, or None where there is none to go into."""
+        await self.api.open()  # before anything is done with it, whose token it is
         return await self.rooms.by_name(name)
 
     async def title(self, channel: str) -> str:
@@ -241,7 +267,10 @@ class Matrix:
 
     async def open_channel(self, name: str, *, private: bool, key: str) -> tuple[str, str]:
         """Create a room and return its id and the name it got; the same key gives the same room."""
-        return await self.rooms.open(name, private=private, key=key)
+        room, called = await self.rooms.open(name, private=private, key=key)
+        if not private:
+            self.space.put(room)
+        return room, called
 
     async def arrange(
         self,
@@ -253,23 +282,27 @@ class Matrix:
         archive: bool | None = None,
         links: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Topic, people, pin, links, closed for writing or open again: what is given, in an order that works."""
+        """People, topic, links, pin, closed for writing or open again: what is given, the most urgent first."""
         if archive is False:
             await self._furniture.shut(channel, closed=False)
-        if topic is not None:
-            await self._furniture.topic(channel, topic)
-        if pin is not None:
-            await self._furniture.pin(channel, pin)
-        if links:
-            await self._furniture.link(channel, links)
         if invite:
             await self._furniture.invite(channel, invite)
+        if topic is not None or links:
+            await self._furniture.head(channel, topic, links)
+        if pin is not None:
+            await self.seeds.soon((channel, pin, "pin"), partial(self._furniture.pin, channel, pin))
         if archive:
             await self._furniture.shut(channel, closed=True)
+        if archive is not None:
+            self.space.put(channel, closed=archive)
 
     async def members(self, channel: str) -> frozenset[str] | None:
         """The members of a room that one has to be invited to; None for one that is open to everybody."""
         return await self.rooms.members(channel)
+
+    async def guards(self, channel: str) -> bool:
+        """Whether a room is encrypted: reactions never are, so the homeserver could make them up."""
+        return not self.danger_by_reaction and await self.crypto.encrypted(channel)
 
     async def active(self, user: str) -> bool:
         """Whether the account may act, asked of the homeserver now; raises where it gives no answer."""
@@ -281,10 +314,28 @@ class Matrix:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    async def _say(self, channel: str, what: Shown, key: str, root: str | None) -> str:
+    async def _whisper(
+        self, channel: str, user: str, content: Content, thread: str | None, *, key: str
+    ) -> None:
+        mentioned = self._mentioned(content)
+        if channel in self.rooms.directs.get(user, ()):
+            what = shown(content, mentioned=mentioned, loud=True)
+            await self._say(channel, what, key, await self._root(channel, thread), PLAIN)
+            return
+        direct = await self.rooms.direct(user)
+        title = await self.rooms.title(channel)
+        head = f"About #{told_plainly(self._marks.escape(title))}:" if title != channel else ""
+        what = shown(content, mentioned=mentioned, head=head, loud=True)
+        what.content[ABOUT] = {"room": channel, "thread": thread, "message": content.answers}
+        await self._say(direct, what, key, None, PLAIN)
+
+    async def _say(
+        self, channel: str, what: Shown, key: str, root: str | None, urgency: int | None = None
+    ) -> str:
         await self._furniture.writable(channel)
         content = related(what.content, root)
-        ident = await self.events.send(channel, MESSAGE, content, transaction(key) if key else "")
+        again = transaction(key) if key else ""
+        ident = await self.events.send(channel, MESSAGE, content, again, urgency=urgency)
         await self._follow(channel, ident, what, key, root)
         return ident
 
@@ -296,6 +347,7 @@ class Matrix:
         if what.whole is None:
             return
         rest = shown(Content("", ""))
+        rest.content[REST] = ident
         try:
             file = await self._files.event(channel, Upload(WHOLE, what.whole), rest.content)
             again = transaction(f"{key}:whole") if key else ""

@@ -20,11 +20,12 @@ MEDIA = "/_matrix/media/v3"
 TIMEOUT = 10.0  # seconds for a call
 FILE_TIMEOUT = 60.0  # seconds for a file
 DELAYS = (0.05, 0.2, 0.4)  # seconds before a call that only reads is tried again
+BRIEF = 2.0  # seconds that a call that only reads waits where the homeserver asks for it
 _LEAST_WAIT = 0.1  # seconds: a server that asks to wait for nothing would be asked at once, over and over
 
 _ADVICE = {
-    "M_UNKNOWN_TOKEN": "the access token is not valid: log in again and put the new one into the configuration",
-    "M_MISSING_TOKEN": "no access token was given: set it in the configuration",
+    "M_UNKNOWN_TOKEN": "the access token is not valid any more: get a new one by `watchbell login matrix`",
+    "M_MISSING_TOKEN": "no access token was given: get one by `watchbell login matrix`",
     "M_USER_DEACTIVATED": "the account is deactivated",
     "M_FORBIDDEN": "the bot is not in the room, or its power level there is too low",
     "M_GUEST_ACCESS_FORBIDDEN": "the account is a guest: register an account for the bot",
@@ -77,10 +78,13 @@ class MatrixClient:
         self._store = store
         self._sleep = sleep
         self._homeserver = homeserver.rstrip("/")
+        self._sure = False
         self.nio = self._made()
 
     async def open(self) -> None:
-        """Make sure of the token: whose is it, and of which device. DeliveryError where it is not the bot's."""
+        """Make sure of the token, once: whose is it, and of which device. DeliveryError where it is not the bot's."""
+        if self._sure:
+            return
         found = await self.call("GET", V3, "account", "whoami")
         if found.get("user_id") != self.user:
             raise DeliveryError(
@@ -88,14 +92,18 @@ class MatrixClient:
             )
         device = str(found.get("device_id") or "")
         if self.device_id and device and device != self.device_id:
-            raise DeliveryError(f"the access token is of the device {device}, not of {self.device_id}")
+            raise DeliveryError(
+                f"the access token is of the device {device}, not of {self.device_id}: correct `device_id` or the token"
+            )
         self.device_id = device or self.device_id
         self.nio.user_id, self.nio.device_id = self.user, self.device_id
+        self._sure = True
 
     async def close(self) -> None:
         """Give the connections up; a call afterwards makes new ones."""
         await self.nio.close()
         self.nio.client_session = None
+        self._sure = False
 
     async def call(
         self,
@@ -119,6 +127,10 @@ class MatrixClient:
                 if delay is None:
                     raise
                 await self._sleep(delay)
+            except RetryLaterError as wait:
+                if delay is None or wait.seconds > BRIEF:
+                    raise
+                await self._sleep(wait.seconds)
         raise AssertionError("every call ends with an answer or an error")
 
     async def pages(

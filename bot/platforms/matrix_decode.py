@@ -17,7 +17,6 @@ from bot.platforms.matrix_text import decode, without_quote
 NAME = "matrix"
 UNREADABLE = "(could not be decrypted)"
 IN_THE_CLEAR = "writing without encryption in an encrypted room"
-UNVERIFIED = "on a device that I do not trust"
 FILES = frozenset({"m.file", "m.image", "m.video", "m.audio"})
 _WRITTEN = frozenset({"m.text", "m.notice", "m.emote", "m.location"}) | FILES
 
@@ -55,11 +54,16 @@ def redacted(event: Event) -> bool:
 
 
 def redaction_target(event: Event) -> str:
-    """The event that a redaction takes back: in the content since version 11 of rooms, beside it before."""
-    return str(content_of(event).get("redacts") or event.get("redacts") or "")
+    """The event that a redaction takes back: beside the content, which the homeserver writes in all rooms' versions.
+
+    In the content since version 11 of rooms, and there only: before, it is what anybody wrote there.
+    """
+    return str(event.get("redacts") or content_of(event).get("redacts") or "")
 
 
-def message(event: Event, room: str, reading: Reading, why: str = "") -> Request | None:
+def message(
+    event: Event, room: str, reading: Reading, why: str = "", *, assured: bool = False
+) -> Request | None:
     """A message that somebody wrote; None for what nobody wrote. `why` is a reason of the event's own to bar it.
 
     m.notice is what bots say, and no bot answers it ("m.notice").
@@ -78,6 +82,7 @@ def message(event: Event, room: str, reading: Reading, why: str = "") -> Request
         user=user,
         age=age(event, reading.now),
         barred=barred,
+        assured=assured,
         text=_text(content, reading, answers="m.in_reply_to" in relation_of(event)),
         message_id=str(event["event_id"]),
         thread=root_of(event),
@@ -87,7 +92,7 @@ def message(event: Event, room: str, reading: Reading, why: str = "") -> Request
     )
 
 
-def edit(event: Event, room: str, reading: Reading, why: str = "") -> Edit | None:
+def edit(event: Event, room: str, reading: Reading) -> Edit | None:
     """A message that replaces another one; None where it does not say with what."""
     relation, content = relation_of(event), content_of(event).get("m.new_content")
     if not isinstance(content, dict) or not isinstance(content.get("body"), str) or redacted(event):
@@ -99,13 +104,13 @@ def edit(event: Event, room: str, reading: Reading, why: str = "") -> Edit | Non
         channel=room,
         user=user,
         age=age(event, reading.now),
-        barred=reading.barred(user) or why,
+        barred=reading.barred(user),
         message_id=str(relation["event_id"]),
         text=_text(content, reading, answers=False),
     )
 
 
-def reaction(event: Event, room: str, reading: Reading) -> Reaction | None:
+def reaction(event: Event, room: str, reading: Reading, *, assured: bool = False) -> Reaction | None:
     """A reaction that somebody added; None for what is none."""
     relation = relation_of(event)
     target, key = relation.get("event_id"), relation.get("key")
@@ -119,6 +124,7 @@ def reaction(event: Event, room: str, reading: Reading) -> Reaction | None:
         user=user,
         age=age(event, reading.now),
         barred=reading.barred(user),
+        assured=assured,
         message_id=target,
         emoji=key,
         added=True,
@@ -177,6 +183,13 @@ def _files(content: Mapping[str, Any], room: str, ident: str) -> tuple[tuple[str
     return ((name,), (f"{room} {ident}",)) if isinstance(content.get("file"), dict) else ((), ())
 
 
+def _mentioned(content: Mapping[str, Any]) -> list[Any]:
+    """Who is mentioned by the sender's own word ("User, room, and group mentions")."""
+    told = content.get("m.mentions")
+    found = told.get("user_ids") if isinstance(told, dict) else None
+    return found if isinstance(found, list) else []
+
+
 def _text(content: Mapping[str, Any], reading: Reading, *, answers: bool) -> str:
     body = str(content["body"])
     if content.get("msgtype") in FILES:
@@ -184,5 +197,13 @@ def _text(content: Mapping[str, Any], reading: Reading, *, answers: bool) -> str
         body = body if isinstance(name, str) and name != body else ""  # else the body is but the file's name
     body = without_quote(body) if answers else body
     markup = content.get("formatted_body")
-    told = decode(body, markup if isinstance(markup, str) else "", reading.people, reading.bot, reading.names)
+    called = not answers and reading.bot in _mentioned(content)  # a reply mentions whom it answers anyhow
+    told = decode(
+        body,
+        markup if isinstance(markup, str) else "",
+        reading.people,
+        reading.bot,
+        reading.names,
+        called=called,
+    )
     return f"* {told}" if content.get("msgtype") == "m.emote" else told

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from bot.chat import RetryLaterError
 from bot.platforms.matrix_client import V1, V3, MatrixClient, RefusedCallError
 from bot.platforms.matrix_content import MARK
 
 PAGE, FIND_PAGES, MOST_PAGES = 100, 5, 100
 MESSAGE, ENCRYPTED, REACTION = "m.room.message", "m.room.encrypted", "m.reaction"
+COSMETIC, PLAIN, LOUD = 0, 1, 2  # what goes first where the homeserver makes the bot wait
 
 Event = dict[str, Any]
+_Found = TypeVar("_Found")
 
 
 class Cipher(Protocol):
@@ -36,9 +40,15 @@ class Cipher(Protocol):
 class Events:
     """What stands in rooms. Events are Matrix's own ("Client-Server API", room event format), decrypted."""
 
-    def __init__(self, api: MatrixClient, cipher: Cipher) -> None:
+    def __init__(
+        self, api: MatrixClient, cipher: Cipher, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
         self._cipher = cipher
+        self._monotonic = monotonic
+        # By urgency: until when what had to wait goes before what is less urgent, and how long it was to wait.
+        self._waiting = [(0.0, 0.0)] * 3
+        self.spoken: set[str] = set()  # rooms that something was sent to
 
     async def get(self, room: str, ident: str) -> Event | None:
         """An event; None where there is none, or none that the bot may see."""
@@ -61,13 +71,37 @@ class Events:
                 event["unsigned"]["m.relations"]["m.replace"] = opened
         return event
 
-    async def send(self, room: str, kind: str, content: dict[str, Any], transaction: str = "") -> str:
+    async def send(
+        self,
+        room: str,
+        kind: str,
+        content: dict[str, Any],
+        transaction: str = "",
+        *,
+        urgency: int | None = None,
+    ) -> str:
         """Send an event and return its id; the same transaction again returns the id of then.
 
         Where the bot is not in the room, it joins once, if it may.
         """
+        urgency = urgency_of(kind, content) if urgency is None else urgency
+        self._gate(urgency)
         if kind != REACTION and await self._cipher.encrypted(room):  # reactions are never encrypted
             kind, content = await self._cipher.seal(room, kind, content)
+        return await self.counted(urgency, lambda: self._sent(room, kind, content, transaction))
+
+    async def counted(self, urgency: int, call: Callable[[], Awaitable[_Found]]) -> _Found:
+        """Make a call that the homeserver counts; RetryLaterError also while something more urgent waits."""
+        self._gate(urgency)
+        try:
+            found = await call()
+        except RetryLaterError as wait:  # it will be tried again then, and is given as long for that
+            self._waiting[urgency] = (self._monotonic() + 2 * wait.seconds, wait.seconds)
+            raise
+        self._waiting[urgency] = (0.0, 0.0)
+        return found
+
+    async def _sent(self, room: str, kind: str, content: dict[str, Any], transaction: str) -> str:
         path = (V3, "rooms", room, "send", kind, transaction or uuid.uuid4().hex)
         try:
             answer = await self._api.call("PUT", *path, body=content)
@@ -75,6 +109,7 @@ class Events:
             if refusal.code != "M_FORBIDDEN" or not await self._joined(room):
                 raise
             answer = await self._api.call("PUT", *path, body=content)
+        self.spoken.add(room)
         return str(answer["event_id"])
 
     async def redact(self, room: str, ident: str) -> None:
@@ -93,6 +128,7 @@ class Events:
     async def put_state(self, room: str, kind: str, content: Mapping[str, Any], key: str = "") -> None:
         """Set a state event; what is set already is not sent again."""
         if await self.state(room, kind, key) != content:
+            self._gate(COSMETIC)
             await self._api.call("PUT", V3, "rooms", room, "state", kind, key, body=content)
 
     async def related(self, room: str, ident: str, relation: str, kind: str) -> list[Event]:
@@ -104,6 +140,21 @@ class Events:
             async for page in told:
                 found += page
         return found
+
+    async def edits(self, room: str, ident: str) -> list[Event]:
+        """Every edit of a message, oldest first, encrypted or not."""
+        path = (V1, "rooms", room, "relations", ident, "m.replace")
+        found: list[Event] = []
+        pages = self._api.pages(*path, most=MOST_PAGES, query={"limit": str(PAGE), "dir": "f"})
+        async with aclosing(pages) as told:
+            async for page in told:
+                found += page
+        return found
+
+    @property
+    def me(self) -> str:
+        """The bot's own account."""
+        return self._api.user
 
     async def backwards(
         self,
@@ -135,6 +186,13 @@ class Events:
 
     # -- inside -----------------------------------------------------------------------------------
 
+    def _gate(self, urgency: int) -> None:
+        """RetryLaterError while something more urgent waits: a homeserver counts all that an account sends."""
+        now = self._monotonic()
+        for until, seconds in self._waiting[urgency + 1 :]:
+            if until > now:
+                raise RetryLaterError(min(seconds, until - now))
+
     async def _joined(self, room: str) -> bool:
         """Whether the bot is in the room now, and was not before."""
         member = await self.state(room, "m.room.member", self._api.user)
@@ -145,6 +203,13 @@ class Events:
         except RefusedCallError:
             return False  # what was wanted fails with the reason of its own
         return True
+
+
+def urgency_of(kind: str, content: Mapping[str, Any]) -> int:
+    """How urgent an event is: LOUD calls somebody (m.text), COSMETIC are edits and reactions."""
+    if kind == REACTION or relation_of({"content": content}).get("rel_type") == "m.replace":
+        return COSMETIC
+    return LOUD if content.get("msgtype") == "m.text" else PLAIN
 
 
 def transaction(key: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from bot.chat import DeliveryError
 from bot.platforms.matrix_client import V3, MatrixClient, RefusedCallError
-from bot.platforms.matrix_events import Events, transaction
+from bot.platforms.matrix_events import PLAIN, Events, transaction
 from bot.platforms.matrix_rooms import IN, ROOM, Rooms
 from bot.platforms.matrix_text import told_plainly
 
@@ -26,24 +27,24 @@ class Furniture:
         self._rooms = rooms
         self._closed: dict[str, bool] = {}
 
-    async def topic(self, room: str, topic: str) -> None:
-        """Set the topic (escaped text) of a room; in one of the bot's own the links stay beside it."""
-        told = told_plainly(topic)
-        kept = await self._own(room)
-        if kept is None:
-            await self._events.put_state(room, _TOPIC, {"topic": told[:_LONGEST_TOPIC]})
-        else:
-            await self._furnish(room, {**kept, "topic": told})
+    async def head(self, room: str, topic: str | None, links: tuple[tuple[str, str], ...]) -> None:
+        """Set the topic (escaped text; None: as it is), and put addresses where people find them.
 
-    async def link(self, room: str, links: tuple[tuple[str, str], ...]) -> None:
-        """Put addresses where people find them: in the topic of a room of the bot's own, else in a message."""
+        In a room of the bot's own both stand in its topic, in others the links in a message.
+        """
+        told = told_plainly(topic) if topic is not None else None
         kept = await self._own(room)
         if kept is not None:
-            await self._furnish(room, {**kept, "links": [list(link) for link in links]})
+            asked = {"topic": told, "links": [list(link) for link in links] or None}
+            new = {name: value for name, value in asked.items() if value is not None}
+            await self._furnish(room, {**kept, **new})
             return
-        told = "\n".join(f"{title}: {address}" for title, address in links)
-        body = {"msgtype": "m.notice", "body": told, "m.mentions": {}}
-        await self._events.send(room, "m.room.message", body, transaction(f"links {told}"))
+        if told is not None:
+            await self._events.put_state(room, _TOPIC, {"topic": told[:_LONGEST_TOPIC]})
+        if links:
+            shown = "\n".join(f"{title}: {address}" for title, address in links)
+            body = {"msgtype": "m.notice", "body": shown, "m.mentions": {}}
+            await self._events.send(room, "m.room.message", body, transaction(f"links {shown}"))
 
     async def invite(self, room: str, users: Iterable[str]) -> None:
         """Let people in, each who is not; raises the first refusal, after the others have been let in."""
@@ -53,11 +54,16 @@ class Furniture:
             if user == self._api.user or (member or {}).get("membership") in IN:
                 continue
             try:
-                await self._api.call("POST", V3, "rooms", room, "invite", body={"user_id": user})
+                await self._events.counted(PLAIN, partial(self._invite, room, user))
             except RefusedCallError as refusal:
-                failed = failed or refusal
+                member = await self._events.state(room, "m.room.member", user)
+                if (member or {}).get("membership") not in IN:  # who came in meanwhile cannot be invited
+                    failed = failed or refusal
         if failed is not None:
             raise failed
+
+    async def _invite(self, room: str, user: str) -> None:
+        await self._api.call("POST", V3, "rooms", room, "invite", body={"user_id": user})
 
     async def pin(self, room: str, message_id: str) -> None:
         """Pin a message, unless it is."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,12 +14,14 @@ from bot.chat import House, Incoming, Reaction, Receive, RetryLaterError
 from bot.platforms import matrix_decode as decode
 from bot.platforms.matrix_client import V3, MatrixClient, RefusedCallError, UnavailableError
 from bot.platforms.matrix_crypto import Crypto
-from bot.platforms.matrix_directory import Directory
+from bot.platforms.matrix_doors import TOMBSTONE, Doors
 from bot.platforms.matrix_events import ENCRYPTED, MESSAGE, MOST_PAGES, PAGE, REACTION, Event, Events
 from bot.platforms.matrix_furniture import Furniture
 from bot.platforms.matrix_reading import UNREADABLE, Reader
-from bot.platforms.matrix_rooms import ROOM, Rooms
-from bot.platforms.slack_pace import Recent
+from bot.platforms.matrix_receipts import Receipts
+from bot.platforms.matrix_rooms import ROOM
+from bot.platforms.matrix_sealed import Sealed
+from bot.recent import Recent
 
 _log = structlog.get_logger()
 
@@ -29,48 +29,42 @@ SINCE = "since"  # what the position in the sync is kept as
 POLL = 30.0  # seconds that the homeserver waits for news
 STOP = 5.0  # seconds that what is being handed over is given to come to its end
 SLOWEST = 10.0  # seconds between two tries to reach the homeserver
-KEYS = 60.0  # seconds that a key is waited for
 _LOCKED_OUT = "M_UNKNOWN_TOKEN"
 _AWAY = (UnavailableError, RefusedCallError, RetryLaterError)
-_TIMELINE = [MESSAGE, ENCRYPTED, REACTION, "m.room.redaction", "m.room.member", "m.room.encryption", ROOM]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """An event whose key is waited for; `since` is the position before it, `until` when it is given up."""
-
-    room: str
-    event: Event
-    since: str | None
-    until: float
+_TIMELINE = [
+    MESSAGE,
+    ENCRYPTED,
+    REACTION,
+    "m.room.redaction",
+    "m.room.member",
+    "m.room.encryption",
+    ROOM,
+    TOMBSTONE,
+]
 
 
 class Inbound:
-    """The inward half of the adapter. `monotonic` and `sleep` are what waits for the homeserver waits by."""
+    """The inward half of the adapter. `sleep` is what waits for the homeserver waits by."""
 
     def __init__(
         self,
-        people: Collection[str],
         api: MatrixClient,
         events: Events,
         reader: Reader,
-        rooms: Rooms,
         furniture: Furniture,
-        directory: Directory,
+        doors: Doors,
         crypto: Crypto,
+        receipts: Receipts,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._people = people
         self._reader = reader
         self._api = api
         self._events = events
-        self._rooms = rooms
         self._furniture = furniture
-        self._directory = directory
+        self._doors = doors
         self._crypto = crypto
-        self._monotonic = monotonic
+        self._receipts = receipts
         self._sleep = sleep
         self._receive: Receive | None = None
         self._house: House | None = None
@@ -78,7 +72,7 @@ class Inbound:
         self._kept: str | None = None
         self._stopping = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
-        self._sealed: dict[str, _Sealed] = {}
+        self._sealed = Sealed(crypto, self._read, reader.reading)
         self.seen: Recent[str] = Recent()  # user → the room where they did something last
 
     async def start(self, receive: Receive, house: House | None = None) -> None:
@@ -164,7 +158,7 @@ class Inbound:
         await self._crypto.took(answer)
         rooms = answer.get("rooms") or {}
         for room, told in (rooms.get("invite") or {}).items():
-            await self._invited(room, told)
+            await self._doors.invited(room, told)
         for room, told in (rooms.get("join") or {}).items():
             await self._joined(room, told)
         await self._opened_later()
@@ -193,32 +187,10 @@ class Inbound:
 
     async def _keep(self) -> None:
         """Keep how far everything was handed over: not beyond an event whose key is waited for."""
-        first = next(iter(self._sealed.values()), None)
-        position = first.since if first is not None else self._since
+        position = self._sealed.position(self._since)
         if position is not None and position != self._kept and self._house is not None:
             await self._house.keep(SINCE, position)
             self._kept = position
-
-    async def _invited(self, room: str, told: Mapping[str, Any]) -> None:
-        """Go where somebody of the configuration asks the bot to; refuse everybody else, but for configured rooms."""
-        events = (told.get("invite_state") or {}).get("events") or ()
-        mine = [
-            event
-            for event in events
-            if event.get("type") == "m.room.member" and event.get("state_key") == self._api.user
-        ]
-        host = str(mine[-1].get("sender")) if mine else ""
-        known = host in self._people and not self._directory.barred(host)
-        try:
-            if not known and room not in self._rooms.named:
-                _log.warning("an invitation was refused", room=room, by=host)
-                await self._api.call("POST", V3, "rooms", room, "leave")
-                return
-            await self._api.call("POST", V3, "join", room)
-            if known and (mine[-1].get("content") or {}).get("is_direct"):
-                await self._rooms.note_direct(host, room)
-        except RefusedCallError as refusal:
-            _log.warning("an invitation could not be answered", room=room, by=host, error=str(refusal))
 
     async def _joined(self, room: str, told: Mapping[str, Any]) -> None:
         for event in (told.get("state") or {}).get("events") or ():
@@ -235,7 +207,17 @@ class Inbound:
                 break
         for event in events:
             self._noticed(room, event)
+            await self._doors.replaced(room, event)
             await self._take(room, event)
+        self._heard(room, events)
+
+    def _heard(self, room: str, events: list[Event]) -> None:
+        """Have people see that what they wrote was heard."""
+        for event in reversed(events):
+            written = event.get("type") in (MESSAGE, ENCRYPTED) and event.get("sender") != self._api.user
+            if written and event["event_id"] not in self._sealed:
+                self._receipts.put(room, str(event["event_id"]))
+                return
 
     def _noticed(self, room: str, event: Event) -> None:
         self._crypto.noticed(room, event)
@@ -270,45 +252,31 @@ class Inbound:
     # -- one event --------------------------------------------------------------------------------
 
     async def _take(self, room: str, event: Event) -> None:
+        if event.get("sender") == self._api.user:
+            return
+        if event.get("type") == ENCRYPTED and not decode.redacted(event):
+            made = await self._sealed.take(room, event, self._since)
+        else:
+            made = await self._read(room, event)
+        await self._hand_over(made)
+
+    async def _read(self, room: str, event: Event, opened: Event | None = None) -> Incoming | None:
+        """What an event is; nothing for what cannot be read, or asks for what is not there."""
         try:
-            if event.get("sender") == self._api.user:
-                return
-            if event.get("type") == ENCRYPTED and not decode.redacted(event):
-                await self._take_sealed(room, event)
-                return
-            made = await self._reader.read(room, event)
+            return await self._reader.read(room, event, opened)
         except UNREADABLE as error:
             _log.warning("what Matrix sent could not be read", error=f"{type(error).__name__}: {error}")
-            return
         except RefusedCallError as refusal:
             if refusal.code == _LOCKED_OUT:
                 raise
             _log.warning("what Matrix sent could not be looked up", room=room, error=str(refusal))
-            return
-        await self._hand_over(made)
-
-    async def _take_sealed(self, room: str, event: Event) -> None:
-        opened = await self._crypto.unseal(room, event)
-        if opened is not None:
-            await self._hand_over(await self._reader.read(room, event, opened))
-        elif not self._crypto.enabled:
-            await self._hand_over(decode.unreadable(event, room, self._reader.reading()))
-        elif event["event_id"] not in self._sealed:
-            until = self._monotonic() + KEYS
-            self._sealed[event["event_id"]] = _Sealed(room, event, self._since, until)
-            await self._crypto.ask(room, event)
+        return None
 
     async def _opened_later(self) -> None:
-        """Events whose key has come meanwhile; those whose key did not come are told as such."""
-        for ident, waiting in list(self._sealed.items()):
-            opened = await self._crypto.unseal(waiting.room, waiting.event)
-            if opened is not None:
-                await self._hand_over(await self._reader.read(waiting.room, waiting.event, opened))
-            elif self._monotonic() >= waiting.until:
-                await self._hand_over(decode.unreadable(waiting.event, waiting.room, self._reader.reading()))
-            else:
-                continue
-            del self._sealed[ident]
+        """Messages whose key has come meanwhile; those whose key did not come are told as such."""
+        for ident, made in await self._sealed.ready():
+            await self._hand_over(made)
+            self._sealed.forget(ident)
 
     async def _hand_over(self, made: Incoming | None) -> None:
         if made is None or self._receive is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
-from bot.chat import DeliveryError, House, Incoming, Press, Reaction
+from bot.chat import DeliveryError, Edit, House, Incoming, Press, Reaction, Request
 from bot.platforms import matrix_decode as decode
 from bot.platforms.matrix_content import ABOUT, is_tap, taps_of
 from bot.platforms.matrix_crypto import VERIFIED, Crypto
@@ -25,7 +26,7 @@ from bot.platforms.matrix_events import (
     root_of,
 )
 from bot.platforms.matrix_rooms import Rooms
-from bot.platforms.slack_pace import Recent
+from bot.recent import Recent
 
 _log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class Account(Protocol):
 
     people: Mapping[str, str]
     wall: Callable[[], float]
+    danger_by_reaction: bool
 
 
 class Reader:
@@ -69,6 +71,9 @@ class Reader:
         self.house: House | None = None
         self._reactions: Recent[str] = Recent(_KNOWN)  # event id → the reaction
         self._authors: Recent[str] = Recent(_KNOWN)  # event id → who wrote it
+        self._roots: Recent[str] = (
+            Recent()
+        )  # event id that was replied to → the root of its thread, or nothing
 
     def reading(self) -> decode.Reading:
         """What is known now that events are read by."""
@@ -86,28 +91,36 @@ class Reader:
 
         Raises KeyError, TypeError or ValueError for what is not as its kind should be.
         """
-        told = opened or event
-        why = "" if opened is None or opened[VERIFIED] else decode.UNVERIFIED
-        kind = told.get("type")
+        if opened is not None:
+            # Only messages are encrypted: what says that it is something else within was made so by hand.
+            proved = bool(opened[VERIFIED])
+            return await self._message(room, opened, "", proved) if opened.get("type") == MESSAGE else None
+        kind = event.get("type")
         if kind == MESSAGE:
-            if opened is None and await self._crypto.encrypted(room):
-                why = decode.IN_THE_CLEAR  # the homeserver could write that in anybody's name
-            return await self._message(room, told, why)
+            # In an encrypted room the homeserver could write that in anybody's name.
+            why = decode.IN_THE_CLEAR if await self._crypto.encrypted(room) else ""
+            return await self._message(room, event, why, False)
         if kind == REACTION:
-            return await self._reaction(room, told)
+            return await self._reaction(room, event)
         if kind == "m.room.redaction":
-            return await self._redaction(room, told)
+            return await self._redaction(room, event)
         return None
 
     async def happened(self, room: str, seconds: float) -> list[Incoming]:
         """What people wrote and changed there in the last so many seconds, oldest first."""
         found: list[Incoming] = []
+        edits: dict[str, str] = {}  # message → what it says now: the newest edit is met first
         events = self._events.backwards(room, only={"types": [MESSAGE, ENCRYPTED, REACTION]})
         async with aclosing(events) as told:
             async for event in told:
                 if decode.age(event, self._account.wall()) > seconds:
                     break
-                if (made := await self._past(room, event)) is not None:
+                made = await self._past(room, event)
+                if isinstance(made, Edit):
+                    edits.setdefault(made.message_id, made.text)
+                elif isinstance(made, Request) and made.message_id in edits:
+                    made = replace(made, text=edits[made.message_id])
+                if made is not None:
                     found.append(made)
         return found[::-1]
 
@@ -121,15 +134,30 @@ class Reader:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    async def _message(self, room: str, event: Event, why: str) -> Incoming | None:
+    async def _message(self, room: str, event: Event, why: str, proved: bool) -> Incoming | None:
         relation = relation_of(event)
         if relation.get("rel_type") != "m.replace":
             self._authors.put(str(event["event_id"]), str(event["sender"]))
-            return decode.message(event, room, self.reading(), why)
+            made = decode.message(event, room, self.reading(), why, assured=proved)
+            thread = await self._replied_thread(room, relation) if made is not None else None
+            return replace(made, thread=thread) if made is not None and thread is not None else made
         # Homeservers pass on anybody's edit of anybody's message; only the author's counts ("Event replacements").
-        if await self._author(room, str(relation["event_id"])) != event["sender"]:
+        if why or await self._author(room, str(relation["event_id"])) != event["sender"]:
             return None
-        return decode.edit(event, room, self.reading(), why)
+        return decode.edit(event, room, self.reading())
+
+    async def _replied_thread(self, room: str, relation: Mapping[str, Any]) -> str | None:
+        """The thread that a reply belongs to: clients without threads answer in it by a plain reply ("Threading")."""
+        target = relation.get("m.in_reply_to")
+        ident = target.get("event_id") if isinstance(target, dict) else None
+        if "rel_type" in relation or not isinstance(ident, str):
+            return None
+        root = self._roots.get(ident)
+        if root is None:
+            found = await self._events.get(room, ident)
+            root = (root_of(found) if found is not None else None) or ""
+            self._roots.put(ident, root)
+        return root or None
 
     async def _author(self, room: str, ident: str) -> str:
         known = self._authors.get(ident)
@@ -140,7 +168,8 @@ class Reader:
         return known
 
     async def _reaction(self, room: str, event: Event) -> Incoming | None:
-        made = decode.reaction(event, room, self.reading())
+        assured = self._account.danger_by_reaction
+        made = decode.reaction(event, room, self.reading(), assured=assured)
         if made is None or not is_tap(made.emoji):
             return made
         target = await self._events.get(room, made.message_id)
@@ -148,7 +177,17 @@ class Reader:
             return made
         content = current(target)
         tap = taps_of(content).pressed(made.emoji)
-        return self._press(made, tap.value, content, root_of(target)) if tap is not None else made
+        if tap is None:
+            return made
+        press = self._press(made, tap.value, content, root_of(target))
+        return press if await self._may_press(press, room) else None
+
+    async def _may_press(self, press: Press, room: str) -> bool:
+        """Whether somebody is where their tap counts: others may have come into a room of direct messages."""
+        if press.channel == room:
+            return True
+        members = await self._rooms.members(press.channel)
+        return members is None or press.user in members
 
     def _press(self, made: Reaction, value: str, content: Mapping[str, Any], thread: str | None) -> Press:
         """A tap; under a direct message about a room it counts as made there."""
@@ -163,6 +202,7 @@ class Reader:
             user=made.user,
             age=made.age,
             barred=made.barred,
+            assured=made.assured,
             message_id=made.message_id,
             value=value,
             thread=thread,
@@ -171,13 +211,15 @@ class Reader:
     async def _redaction(self, room: str, event: Event) -> Incoming | None:
         """A reaction taken back, by whomever: it counts no more for who had added it. Else a message that is gone."""
         target = decode.redaction_target(event)
+        found = await self._events.get(room, target) if target else None
+        if found is not None and not decode.redacted(found):
+            return None  # anybody can write that they take something back; the homeserver did not do it
         known = self._reactions.get(target)
         if known is None and self.house is not None:
             known = await self.house.recall(f"reaction:{target}")
         if known is not None:
             where, message_id, emoji, user = json.loads(known)
             return self._taken_back(event, room, where, message_id, emoji, user)
-        found = await self._events.get(room, target) if target else None
         if found is None or found.get("sender") == self._bot:
             return None
         if found.get("type") not in (MESSAGE, ENCRYPTED) or relation_of(found).get("rel_type") == "m.replace":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 import structlog
@@ -13,13 +13,14 @@ from bot.chat import DeliveryError
 from bot.platforms.console_text import channel_name
 from bot.platforms.matrix_client import V3, MatrixClient, RefusedCallError
 from bot.platforms.matrix_directory import server_of
-from bot.platforms.matrix_events import Events
+from bot.platforms.matrix_events import Events, content_of
 
 _log = structlog.get_logger()
 
 ROOM = "org.watchbell.room"  # what the bot keeps in a room of its own: key, topic, links, closed
 IN = frozenset({"join", "invite"})  # the memberships of who is in a room, or may come in
 _ALIAS, _NAME, _RULES = "m.room.canonical_alias", "m.room.name", "m.room.join_rules"
+_CREATE, _ACL = "m.room.create", "m.room.server_acl"
 _MEGOLM = {"algorithm": "m.megolm.v1.aes-sha2"}
 _SUFFIXES = 50  # how many names are tried: inc-1, inc-1-2, inc-1-3 …
 # What people may: everything but changing the room and taking away what others said. The bot made the room, so it
@@ -35,10 +36,16 @@ LEVELS: Mapping[str, Any] = {
 
 
 class Rooms:
-    """The rooms as the bot may see and change them; with `encrypted` new ones are."""
+    """The rooms as the bot may see and change them; with `encrypted` new ones are.
 
-    def __init__(self, api: MatrixClient, events: Events, *, encrypted: bool) -> None:
+    `servers` are other homeservers whose accounts may come in.
+    """
+
+    def __init__(
+        self, api: MatrixClient, events: Events, *, encrypted: bool, servers: Collection[str] = ()
+    ) -> None:
         self._api = api
+        self._partners = sorted({*servers} - {server_of(api.user)})
         self._events = events
         self._encrypted = encrypted
         self._server = server_of(api.user)
@@ -46,6 +53,7 @@ class Rooms:
         self._by_key: dict[str, str] = {}
         # User → rooms of direct messages, as the account's m.direct has them.
         self.directs: dict[str, list[str]] = {}
+        self._own: dict[str, bool] = {}  # rooms that were asked about
         self.named: set[str] = set()  # the rooms that were asked for by name: the configured ones
 
     async def start(self) -> None:
@@ -65,20 +73,21 @@ class Rooms:
     # -- finding ----------------------------------------------------------------------------------
 
     async def by_name(self, name: str) -> str | None:
-        """The room that is called so now: #name of this homeserver, else a joined room with that alias or name.
+        """The room that is called so now; the bot goes into it where it may: outside it would hear nothing.
 
-        The bot goes into it where it may: outside it would hear nothing. None where it may not.
+        None where there is none, or the bot may not go in.
         """
+        found = await self.lookup(name)
+        if found is None or not await self.entered(found):
+            return None
+        self.named.add(found)
+        return found
+
+    async def lookup(self, name: str) -> str | None:
+        """The room that is called so now: #name of this homeserver, else a joined room with that alias or name."""
         wanted = name.removeprefix("#")
         alias = f"#{wanted}" if ":" in wanted else f"#{wanted}:{self._server}"
-        found = await self._resolved(alias)
-        if found is None:
-            found = await self._called(wanted, alias)
-        elif not await self._entered(found):
-            return None
-        if found is not None:
-            self.named.add(found)
-        return found
+        return await self.resolved(alias) or await self._called(wanted, alias)
 
     async def title(self, room: str) -> str:
         """What a room is called, without #; of a room without a name its id."""
@@ -89,9 +98,25 @@ class Rooms:
         return str(name or alias or room).removeprefix("#")
 
     async def members(self, room: str) -> frozenset[str] | None:
-        """Who is in a room that is not open to everybody; None for one that is."""
+        """Who is in a room that is not open to everybody, or may come in when they like; None for an open one."""
         rules = await self._api.call("GET", V3, "rooms", room, "state", _RULES, "")
-        return None if rules.get("join_rule") == "public" else frozenset(await self._joined(room))
+        if rules.get("join_rule") == "public":
+            return None
+        there = await self._memberships(room)
+        return frozenset(user for user, membership in there.items() if membership in IN)
+
+    async def is_own(self, room: str) -> bool:
+        """Whether the bot made the room, for an incident or for direct messages."""
+        kept = await self._events.state(room, ROOM)
+        return kept is not None and "key" in kept and await self._maker(room) == self._api.user
+
+    async def concerns(self, room: str) -> bool:
+        """Whether a room is one that the bot works in: configured, for direct messages, its own, or spoken in."""
+        if room in self.named or room in self.direct_rooms or room in self._events.spoken:
+            return True
+        if room not in self._own:
+            self._own[room] = await self.is_own(room)
+        return self._own[room]
 
     # -- making -----------------------------------------------------------------------------------
 
@@ -140,7 +165,8 @@ class Rooms:
                 raise
             return {}
 
-    async def _resolved(self, alias: str) -> str | None:
+    async def resolved(self, alias: str) -> str | None:
+        """The room of an alias of any homeserver, or None."""
         try:
             return str((await self._api.call("GET", V3, "directory", "room", alias))["room_id"])
         except RefusedCallError as refusal:
@@ -148,7 +174,8 @@ class Rooms:
                 return None
             raise
 
-    async def _entered(self, room: str) -> bool:
+    async def entered(self, room: str) -> bool:
+        """Whether the bot is in a room, now at last."""
         member = await self._events.state(room, "m.room.member", self._api.user)
         if (member or {}).get("membership") == "join":
             return True
@@ -159,7 +186,7 @@ class Rooms:
             return False
         return True
 
-    async def _states(self, *kinds: str) -> AsyncIterator[tuple[str, dict[tuple[str, str], dict[str, Any]]]]:
+    async def states(self, *kinds: str) -> AsyncIterator[tuple[str, dict[tuple[str, str], dict[str, Any]]]]:
         """Every joined room with its state of these kinds, by one call: a sync from nowhere acknowledges nothing."""
         # No two of these are the same: Synapse answers the first sync of a kind from memory for two minutes.
         asked = [*kinds, f"org.watchbell.{secrets.token_hex(8)}"]
@@ -167,22 +194,27 @@ class Rooms:
         answer = await self._api.call("GET", V3, "sync", query={"filter": only, "timeout": "0"}, timeout=60.0)
         for room, told in ((answer.get("rooms") or {}).get("join") or {}).items():
             events = [*told["state"]["events"], *told["timeline"]["events"]]
-            yield room, {(e["type"], e["state_key"]): e["content"] for e in events if "state_key" in e}
+            yield room, {(e["type"], e["state_key"]): e for e in events if "state_key" in e}
 
     async def _called(self, name: str, alias: str) -> str | None:
-        async for room, state in self._states(_ALIAS, _NAME):
-            if state.get((_ALIAS, ""), {}).get("alias") == alias:
+        """The joined room with that alias, else the only one with that name: anybody can call a room so."""
+        called: list[str] = []
+        async for room, state in self.states(_ALIAS, _NAME):
+            if content_of(state.get((_ALIAS, ""), {})).get("alias") == alias:
                 return room
-            if str(state.get((_NAME, ""), {}).get("name") or "").removeprefix("#") == name:
-                return room
-        return None
+            if str(content_of(state.get((_NAME, ""), {})).get("name") or "").removeprefix("#") == name:
+                called.append(room)
+        if len(called) > 1:
+            _log.error("several rooms are called so, and none has it as its alias", name=name, rooms=called)
+        return called[0] if len(called) == 1 else None
 
     async def _kept(self, key: str, *, private: bool) -> str | None:
         """The room that was made for a key; public ones are found by their alias, when that is taken."""
         if private and key not in self._by_key:
-            async for room, state in self._states(ROOM):
-                mark = state.get((ROOM, ""), {}).get("key")
-                if isinstance(mark, str):
+            async for room, state in self.states(ROOM, _CREATE):
+                mark = content_of(state.get((ROOM, ""), {})).get("key")
+                # Anybody can make a room that says it is the bot's, and invite the bot into it.
+                if isinstance(mark, str) and state.get((_CREATE, ""), {}).get("sender") == self._api.user:
                     self._by_key.setdefault(mark, room)
         return self._by_key.get(key)
 
@@ -201,14 +233,13 @@ class Rooms:
 
     async def _left_behind(self, name: str, key: str) -> str | None:
         """The room of that name where it was made for this key, or where a crash kept the key from it."""
-        room = await self._resolved(f"#{name}:{self._server}")
-        if room is None:
-            return None
+        room = await self.resolved(f"#{name}:{self._server}")
+        if room is None or await self._maker(room) != self._api.user:
+            return None  # what somebody else's says of itself counts for nothing
         kept = await self._events.state(room, ROOM)
         if kept is not None:
             return room if kept.get("key") == key else None
-        made = await self._maker(room)
-        if made != self._api.user or room in self.named:
+        if room in self.named:
             return None
         await self._events.put_state(room, ROOM, {"key": key})
         return room
@@ -217,7 +248,7 @@ class Rooms:
         """Who created a room that the bot is in: the sender of m.room.create, which its content need not tell."""
         try:
             state = await self._api.call(
-                "GET", V3, "rooms", room, "state", "m.room.create", "", query={"format": "event"}
+                "GET", V3, "rooms", room, "state", _CREATE, "", query={"format": "event"}
             )
         except RefusedCallError:
             return ""
@@ -226,6 +257,7 @@ class Rooms:
     async def _create(self, name: str, key: str, *, private: bool) -> str:
         body = {
             "name": name,
+            "creation_content": self.creation,
             "preset": "private_chat" if private else "public_chat",
             "visibility": "private",
             "power_level_content_override": {**LEVELS, "invite": 50 if private else 0},
@@ -237,6 +269,7 @@ class Rooms:
 
     async def _create_direct(self, user: str, key: str) -> str:
         body = {
+            "creation_content": self.creation,
             "preset": "private_chat",
             "is_direct": True,
             "invite": [user],
@@ -254,20 +287,32 @@ class Rooms:
         state: list[dict[str, Any]] = [{"type": ROOM, "state_key": "", "content": {"key": key}}]
         if self._encrypted:
             state.append({"type": "m.room.encryption", "state_key": "", "content": _MEGOLM})
+        if self._partners:
+            names = [
+                name.partition(":")[0] for name in (self._server, *self._partners)
+            ]  # ports are not looked at
+            allowed = {"allow": names, "deny": [], "allow_ip_literals": True}
+            state.append({"type": _ACL, "state_key": "", "content": allowed})
         return state
 
-    async def _joined(self, room: str) -> list[str]:
-        return list((await self._api.call("GET", V3, "rooms", room, "joined_members"))["joined"])
+    @property
+    def creation(self) -> dict[str, Any]:
+        """Open rooms are open to the accounts of this homeserver and the listed ones, not to the whole world."""
+        return {} if self._partners else {"m.federate": False}
+
+    async def _memberships(self, room: str) -> dict[str, str]:
+        told = await self._api.call("GET", V3, "rooms", room, "members")
+        return {
+            str(event["state_key"]): str(content_of(event).get("membership"))
+            for event in told.get("chunk") or ()
+        }
 
     async def _is_direct(self, room: str, user: str) -> bool:
         """Whether a room is between the bot and this person alone; somebody who has left is invited anew."""
         try:
-            told = await self._api.call("GET", V3, "rooms", room, "members")
+            there = await self._memberships(room)
         except RefusedCallError:
             return False  # the bot is in it no more
-        there = {
-            str(event["state_key"]): event["content"].get("membership") for event in told.get("chunk") or ()
-        }
         if {who for who, membership in there.items() if membership in IN} - {user, self._api.user}:
             return False
         if there.get(self._api.user) != "join":

@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
-from html.parser import HTMLParser
 from urllib.parse import quote, unquote
 
 from bot.platforms.console_text import neutral
@@ -22,8 +21,10 @@ _PRE = re.compile(r"(<pre>.*?</pre>)", re.DOTALL)
 _QUOTED = re.compile(r"(?:>[^\n]*(?:\n|\Z))+\n?")
 _MXID = re.compile(r"@[^:@\s]{1,200}:[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?(?::\d{1,5})?")
 _MARKDOWN = re.compile(
-    r"\[([^\]\n]*)\]\(https?://matrix\.to/#/([^)?\s]+)[^)\s]*\)"
+    r"\[([^\[\]\n]{0,200})\]\(https?://matrix\.to/#/([^)?\s]{1,255})(?:\?[^)\s]{0,500})?\)"
 )  # how some clients write pills
+_TAG = re.compile(r"(/?)([A-Za-z][A-Za-z0-9-]*)")
+_HREF = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""", re.IGNORECASE)
 _BLOCKS = frozenset(
     {"p", "div", "pre", "blockquote", "ul", "ol", "li", "table", "tr", "h1", "h2", "h3", "h4"}
 )
@@ -93,7 +94,6 @@ def plain(text: str) -> str:
     """Our own markup as plain text."""
     reader = _Reader()
     reader.feed(text)
-    reader.close()
     return reader.text()
 
 
@@ -112,8 +112,11 @@ def without_quote(body: str) -> str:
     return body[found.end() :] if (found := _QUOTED.match(body)) else body
 
 
-def addressed(body: str, names: tuple[str, ...]) -> str:
-    """A body that begins with one of the bot's own names begins with @watchbell."""
+def addressed(body: str, names: tuple[str, ...], *, called: bool = False) -> str:
+    """A body that begins with one of the bot's own names begins with @watchbell.
+
+    `called`: the sender says that the bot is mentioned, so that its name alone is meant for it.
+    """
     begun = body.lstrip()
     for name in sorted(filter(None, names), key=len, reverse=True):
         bare = begun.removeprefix("@") if not name.startswith("@") else begun
@@ -122,22 +125,31 @@ def addressed(body: str, names: tuple[str, ...]) -> str:
         rest = bare[len(name) :]
         if rest[:1] in (":", ","):
             return f"@{BOT} {rest[1:].lstrip()}"
-        if begun != bare and (not rest or rest[0].isspace()):
+        if (called or begun != bare) and (not rest or rest[0].isspace()):
             return f"@{BOT}{rest}"
         if name.startswith("@") and (not rest or rest[0].isspace()):
             return f"@{BOT}{rest}"
     return body
 
 
-def decode(body: str, markup: str, people: Mapping[str, str], bot: str, names: tuple[str, ...] = ()) -> str:
+def decode(
+    body: str,
+    markup: str,
+    people: Mapping[str, str],
+    bot: str,
+    names: tuple[str, ...] = (),
+    *,
+    called: bool = False,
+) -> str:
     """A body as people read it: pills and user ids become @name of the configuration, the bot's @watchbell.
 
-    `markup` is the formatted_body, or empty; `people` is user id → name; `names` are what the bot is called there.
+    `markup` is the formatted_body, or empty; `people` is user id → name; `names` are what the bot is called there;
+    `called`: the sender says that it is mentioned.
     """
     known = {**people, bot: BOT}
     text = _MARKDOWN.sub(lambda found: _shown(found, known), body)
     text = _with_pills(text, markup, known)
-    text = addressed(text, (bot, *names))
+    text = addressed(text, (bot, *names), called=called)
     return _MXID.sub(lambda found: _named(found[0], known), text)
 
 
@@ -145,7 +157,6 @@ def pills(markup: str) -> list[tuple[str, str]]:
     """User or room id and text of every matrix.to link of a formatted_body, in order; quotes left out."""
     reader = _Reader()
     reader.feed(markup)
-    reader.close()
     return reader.pills
 
 
@@ -168,11 +179,13 @@ def _with_pills(body: str, markup: str, known: Mapping[str, str]) -> str:
     return told + rest
 
 
-class _Reader(HTMLParser):
-    """Text and pills of a piece of HTML; whatever it is made of, it raises nothing."""
+class _Reader:
+    """Text and pills of a piece of HTML; whatever it is made of, it raises nothing and takes time by its length.
+
+    The standard library's parser goes over what is never closed again and again: minutes for what fits into an event.
+    """
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.pills: list[tuple[str, str]] = []
         self._parts: list[str] = []
         self._pill: list[str] | None = None
@@ -182,32 +195,46 @@ class _Reader(HTMLParser):
     def text(self) -> str:
         return "".join(self._parts).strip("\n")
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "mx-reply":
-            self._quoted += 1
-        elif tag == "br":
-            self._parts.append("\n")
-        elif tag in _BLOCKS:
-            self._break()
-        found = _TO.match(dict(attrs).get("href") or "") if tag == "a" else None
-        if found is not None and not self._quoted:
-            self._pill, self._ident = [], unquote(found[1])
+    def feed(self, markup: str) -> None:
+        """Read all of it: what stands between < and the next > is a tag, if it begins like one."""
+        first, *rest = markup.split("<")
+        self._data(first)
+        for piece in rest:
+            tag, closed, data = piece.partition(">")
+            found = _TAG.match(tag)
+            if closed and (found is not None or tag[:1] in ("!", "?")):
+                if found is not None:
+                    self._tag(found[2].casefold(), tag, ends=bool(found[1]))
+                self._data(data)
+            else:
+                self._data(f"<{piece}")
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "mx-reply":
-            self._quoted = max(0, self._quoted - 1)
-        elif tag in _BLOCKS:
+    def _tag(self, name: str, whole: str, *, ends: bool) -> None:
+        if name == "mx-reply":
+            self._quoted = max(0, self._quoted - 1) if ends else self._quoted + 1
+        elif name == "br":
+            self._parts.append("\n")
+        elif name in _BLOCKS:
             self._break()
-        elif tag == "a" and self._pill is not None:
+        elif name == "a" and ends and self._pill is not None:
             self.pills.append((self._ident, "".join(self._pill)))
             self._pill = None
+        elif name == "a" and not ends and not self._quoted:
+            self._begin(whole)
 
-    def handle_data(self, data: str) -> None:
-        if self._quoted:
+    def _begin(self, whole: str) -> None:
+        href = _HREF.search(whole)
+        found = _TO.match(html.unescape(href[1] or href[2] or href[3] or "")) if href is not None else None
+        if found is not None:
+            self._pill, self._ident = [], unquote(found[1])
+
+    def _data(self, data: str) -> None:
+        if self._quoted or not data:
             return
-        self._parts.append(data)
+        told = html.unescape(data)
+        self._parts.append(told)
         if self._pill is not None:
-            self._pill.append(data)
+            self._pill.append(told)
 
     def _break(self) -> None:
         if self._parts and not self._parts[-1].endswith("\n"):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import tzinfo
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -23,8 +24,9 @@ from bot.platforms.slack_directory import Directory
 from bot.platforms.slack_files import Files
 from bot.platforms.slack_history import History
 from bot.platforms.slack_inbound import Inbound
-from bot.platforms.slack_pace import Pacer, Recent
+from bot.platforms.slack_pace import Pacer
 from bot.platforms.slack_text import SlackMarks, emoji_in, emoji_out
+from bot.recent import Recent
 
 _log = structlog.get_logger()
 _REST = "The whole text:"
@@ -33,8 +35,8 @@ _ELSEWHERE = frozenset({"user_not_in_channel", "channel_not_found", "not_in_chan
 _Sent = TypeVar("_Sent")
 
 
-def build(section: Mapping[str, Any], settings: Settings) -> Slack:
-    """The adapter that `platforms.slack` of the configuration asks for."""
+def build(section: Mapping[str, Any], settings: Settings, data: Path) -> Slack:
+    """The adapter that `platforms.slack` of the configuration asks for; it keeps nothing in `data`."""
     people = {p.ids[Slack.name]: name for name, p in settings.people.items() if Slack.name in p.ids}
     return Slack(
         bot_token=section["bot_token"].get_secret_value(),
@@ -64,6 +66,7 @@ class Slack:
 
     name = "slack"
     keeps = False  # Slack sends what was missed for some minutes only
+    remembers = False
 
     def __init__(
         self,
@@ -157,6 +160,16 @@ class Slack:
             )
 
         await self._fitting(content, key or "", update)
+
+    async def erase(self, channel: str, message_id: str, *, earlier: bool = False) -> bool:
+        """Delete a message of the bot's; Slack lets no bot delete what others wrote (chat.delete)."""
+        if earlier:
+            return True  # an edit replaces what was there
+        try:
+            await self.api.call("chat.delete", channel=channel, ts=message_id)
+        except RefusedCallError as refusal:
+            return refusal.code == "message_not_found"
+        return True
 
     async def whisper(self, channel: str, user: str, content: Content, *, thread: str | None = None) -> None:
         """Show something to one person only: in the channel, or directly where they are not in it."""
@@ -254,6 +267,10 @@ class Slack:
     async def members(self, channel: str) -> frozenset[str] | None:
         """The members of a private channel; None for one that is open to everybody."""
         return await self.channels.members(channel)
+
+    async def guards(self, channel: str) -> bool:
+        """Slack itself vouches for who reacted."""
+        return False
 
     async def active(self, user: str) -> bool:
         """Whether the account may act, asked of Slack now; raises where Slack gives no answer."""

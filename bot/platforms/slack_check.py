@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -12,6 +11,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.chat_check import Line, right, wrong
 from bot.config import Settings
 from bot.platforms.slack_config import API
 from bot.platforms.slack_manifest import EVENTS_PATH, SCOPES
@@ -35,27 +35,6 @@ REASONS = {
 _TO_SCOPES = (
     "add it under OAuth & Permissions in Slack's page of the app, or paste the manifest again, and reinstall"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was looked at: whether it is right, and the sentence that says so."""
-
-    right: bool
-    text: str
-
-    def __str__(self) -> str:
-        return f"{'ok' if self.right else 'wrong':<6}{self.text}"
-
-
-def right(text: str) -> Line:
-    """What is as it has to be."""
-    return Line(True, text)
-
-
-def wrong(text: str) -> Line:
-    """What has to be mended before the bot can do its work."""
-    return Line(False, text)
 
 
 async def check(settings: Settings) -> AsyncIterator[Line]:

@@ -1,18 +1,14 @@
-"""How fast the bot posts into a channel of Slack, and what it remembers of what it posted."""
+"""How fast the bot posts into a channel of Slack."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable
 
 from bot.chat import RetryLaterError
+from bot.recent import REMEMBERED
 
 BURST = 4  # messages that may go at once
-REMEMBERED = 1_000
-
-_Key = TypeVar("_Key", bound=Hashable)
 
 
 class Pacer:
@@ -35,25 +31,3 @@ class Pacer:
         if len(self._due) >= REMEMBERED:
             self._due = {name: at for name, at in self._due.items() if at > now}
         self._due[channel] = due + self._pace
-
-
-class Recent(Generic[_Key]):
-    """The newest 1,000 of what was put in, by key."""
-
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
-        self._values: OrderedDict[_Key, str] = OrderedDict()
-
-    def get(self, key: _Key) -> str | None:
-        """What was put in for the key, if it is still known; it counts as new again."""
-        if key not in self._values:
-            return None
-        self._values.move_to_end(key)
-        return self._values[key]
-
-    def put(self, key: _Key, value: str) -> None:
-        """Remember, and forget the oldest."""
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)

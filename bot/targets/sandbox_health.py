@@ -39,6 +39,8 @@ class SandboxHealth(SandboxTarget):
         name = args.get("service")
         if verb == "health" and name is None:
             return self._everything()
+        if verb == "metrics":
+            raise RefusedError("The sandbox has no metrics endpoints; `/promql` asks its Prometheus.")
         if verb not in ("health", "checklist") or name is None:
             raise RefusedError(f"There is no check {verb}.")
         service = find_service(name, self.world.catalogue)

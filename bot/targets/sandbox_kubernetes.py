@@ -15,6 +15,7 @@ from commands.values import find_service, nearest, shown
 from incidents.ports import RefusedError
 
 _MODE = "MAINTENANCE_MODE"
+_SAID = {"evict": "pod delete"}  # verb → how people call it, where they differ
 
 
 class SandboxKubernetes(SandboxTarget):
@@ -35,7 +36,7 @@ class SandboxKubernetes(SandboxTarget):
             "toggle": self._toggle,
         }
         if verb not in makers:
-            return super().planned(verb, args)
+            raise RefusedError(f"The sandbox has no {_SAID.get(verb, verb)}; a real cluster does.")
         given = dict(args)
         service, deployment = self._found(given.pop("service"))
         return makers[verb](service, deployment, **given)

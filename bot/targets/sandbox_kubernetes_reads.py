@@ -21,7 +21,7 @@ _SHORT = 15  # lines that a message holds; more of them need a summary above
 
 def answer(world: World, verb: str, args: Mapping[str, Any]) -> Answer:
     """The answer to a read; RefusedError where there is none."""
-    given = {key: value for key, value in args.items() if value is not None}
+    given = {key: value for key, value in args.items() if value is not None and key != "cluster"}
     readers = {
         "pods": _pods,
         "describe": _describe,
@@ -31,7 +31,7 @@ def answer(world: World, verb: str, args: Mapping[str, Any]) -> Answer:
         "logs": _logs,
     }
     if verb not in readers:
-        raise RefusedError(f"Kubernetes knows no {verb}.")
+        raise RefusedError(f"The sandbox has no {verb}; a real cluster does.")
     return readers[verb](world, **given)
 
 

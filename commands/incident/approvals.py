@@ -30,7 +30,10 @@ def approve(number: int, *, case: Case) -> Reply | None:
         means=case.means,
         now=case.now,
         refusal=_refusal(case, number),
+        assured=case.assured,
     )
+    if not found and not case.assured and action.wants_proof:
+        return None  # the reason was told when it was tapped first
     if not found:
         return sentence(f"Your approval of #{number} counts already; {_still(action)}.")
     case.record_action(number, *found)
@@ -89,7 +92,15 @@ def breakglass(number: int, reason: Text, *, case: Case) -> None:
     action = action_here(case, number)
     refusal = may_break(case, action)
     delay = break_glass(case.rules).delay[str(action.plan.get("effect", "danger"))]
-    found = domain.break_glass(action, by=case.by, reason=reason, now=case.now, delay=delay, refusal=refusal)
+    found = domain.break_glass(
+        action,
+        by=case.by,
+        reason=reason,
+        now=case.now,
+        delay=delay,
+        refusal=refusal,
+        assured=case.assured,
+    )
     case.record_action(number, *found)
     review(case, action, reason.strip())
 

@@ -26,3 +26,13 @@ async def checklist(service: Service, *, ops: Ops) -> Answer:
     /checklist realtime    health, database, Redis, deployments, resources, downstream: a tick or a cross
     """
     return await ops.target("health").read("checklist", service=service.name)
+
+
+@command("metrics", effect="read")
+async def metrics(service: Service, grep: str | None = None, *, ops: Ops) -> Answer:
+    """Show what SERVICE's own metrics endpoint tells; long output comes as a file.
+
+    /metrics realtime              everything but the comments
+    /metrics realtime websocket    lines holding a word, whatever its case
+    """
+    return await ops.target("health").read("metrics", service=service.name, grep=grep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from commands.actions import Answer, Ops, Plan, Target
 from commands.catalogue import Service
@@ -11,36 +11,41 @@ from commands.values import find_service
 from incidents.ports import RefusedError
 
 
-def _target(service: Service, ops: Ops) -> Target:
+def of_service(service: Service, ops: Ops) -> Target:
+    """The target that runs a service; RefusedError where that is no Kubernetes."""
     if service.runtime != "kubernetes":
         where = "docker compose" if service.runtime == "compose" else "nothing that I operate"
         raise RefusedError(f"{service.name} runs under {where}, not Kubernetes.")
     return ops.target("kubernetes")
 
 
-async def _read(verb: str, service: Service | None, namespace: str | None, ops: Ops, **more: Any) -> Answer:
+async def read(
+    verb: str, service: Service | None, namespace: str | None, ops: Ops, cluster: str | None = None
+) -> Answer:
     """A read of one service, or of a namespace in its place."""
     if (service is None) == (namespace is None):
         raise RefusedError(
             f"Say which service, or which namespace: {verb} realtime, {verb} namespace=production."
         )
     if service is not None:
-        return await _target(service, ops).read(verb, service=service.name, **more)
-    return await ops.target("kubernetes").read(verb, namespace=namespace, **more)
+        return await of_service(service, ops).read(verb, service=service.name)
+    return await ops.target("kubernetes").read(verb, namespace=namespace, cluster=cluster)
 
 
 @command("pods", effect="read")
-async def pods(service: Service | None = None, *, namespace: Name | None = None, ops: Ops) -> Answer:
+async def pods(
+    service: Service | None = None, *, namespace: Name | None = None, cluster: Name | None = None, ops: Ops
+) -> Answer:
     """List the pods of SERVICE: ready, restarts, age, CPU and memory.
 
     /pods realtime                the pods of one service
-    /pods namespace=production    every pod of a namespace
+    /pods namespace=production    every pod of a namespace; with several clusters cluster=NAME says which
     """
-    return await _read("pods", service, namespace, ops)
+    return await read("pods", service, namespace, ops, cluster)
 
 
 @command("describe", effect="read")
-async def describe(name: Name, *, ops: Ops) -> Answer:
+async def describe(name: Name, *, cluster: Name | None = None, ops: Ops) -> Answer:
     """Describe a service's deployment, or one pod by its full name.
 
     /describe realtime                the deployment: image, replicas, configuration, conditions
@@ -48,22 +53,26 @@ async def describe(name: Name, *, ops: Ops) -> Answer:
     """
     service = ops.catalogue.service(name)
     if service is not None:
-        return await _target(service, ops).read("describe", service=service.name)
-    return await ops.target("kubernetes").read("describe", pod=name)
+        return await of_service(service, ops).read("describe", service=service.name)
+    return await ops.target("kubernetes").read("describe", pod=name, cluster=cluster)
 
 
 @command("events", effect="read")
-async def events(service: Service | None = None, *, namespace: Name | None = None, ops: Ops) -> Answer:
+async def events(
+    service: Service | None = None, *, namespace: Name | None = None, cluster: Name | None = None, ops: Ops
+) -> Answer:
     """List what Kubernetes reported about SERVICE, the newest first.
 
     /events realtime
     /events namespace=production
     """
-    return await _read("events", service, namespace, ops)
+    return await read("events", service, namespace, ops, cluster)
 
 
 @command("top", effect="read")
-async def top(what: Name | None = None, *, namespace: Name | None = None, ops: Ops) -> Answer:
+async def top(
+    what: Name | None = None, *, namespace: Name | None = None, cluster: Name | None = None, ops: Ops
+) -> Answer:
     """Show CPU and memory of a service's pods, or of the nodes.
 
     /top realtime                the pods of one service
@@ -71,9 +80,9 @@ async def top(what: Name | None = None, *, namespace: Name | None = None, ops: O
     /top namespace=production    every pod of a namespace
     """
     if what == "nodes":
-        return await ops.target("kubernetes").read("top", nodes=True)
+        return await ops.target("kubernetes").read("top", nodes=True, cluster=cluster)
     service = find_service(what, ops.catalogue) if what is not None else None
-    return await _read("top", service, namespace, ops)
+    return await read("top", service, namespace, ops, cluster)
 
 
 @command("rollout", effect="read")
@@ -82,7 +91,7 @@ async def rollout(service: Service, *, ops: Ops) -> Answer:
 
     /rollout realtime    the newest revision first; /rollback takes the numbers
     """
-    return await _target(service, ops).read("rollout", service=service.name)
+    return await of_service(service, ops).read("rollout", service=service.name)
 
 
 @command("logs", effect="read")
@@ -104,7 +113,7 @@ async def logs(
     /logs realtime grep="active connections"  or several words
     /logs realtime previous                   what the container before the last restart said
     """
-    return await _target(service, ops).read(
+    return await of_service(service, ops).read(
         "logs", service=service.name, since=since, tail=tail, grep=grep, previous=previous, pod=pod
     )
 
@@ -117,7 +126,7 @@ async def scale(service: Service, replicas: Annotated[int, Range(0, 1000)], *, o
     /scale realtime 10 for 30m    go back by itself after thirty minutes
     /scale realtime 0             stop it; needs two approvals
     """
-    return await _target(service, ops).plan("scale", service=service.name, replicas=replicas)
+    return await of_service(service, ops).plan("scale", service=service.name, replicas=replicas)
 
 
 @command("restart", effect="change")
@@ -126,7 +135,7 @@ async def restart(service: Service, *, ops: Ops) -> Plan:
 
     /restart realtime    followed until every pod is new and ready; cannot be undone
     """
-    return await _target(service, ops).plan("restart", service=service.name)
+    return await of_service(service, ops).plan("restart", service=service.name)
 
 
 @command("rollback", effect="change")
@@ -138,7 +147,7 @@ async def rollback(
     /rollback realtime      to the revision before the present one
     /rollback realtime 2    to revision 2; /rollout realtime lists them
     """
-    return await _target(service, ops).plan("rollback", service=service.name, revision=revision)
+    return await of_service(service, ops).plan("rollback", service=service.name, revision=revision)
 
 
 @command("maintenance", effect="change")
@@ -148,7 +157,7 @@ async def maintenance(service: Service, state: Literal["on", "off"], *, ops: Ops
     /maintenance realtime on            sets MAINTENANCE_MODE in its config map, then restarts the pods
     /maintenance realtime on for 30m    and off again after thirty minutes
     """
-    return await _target(service, ops).plan("maintenance", service=service.name, state=state)
+    return await of_service(service, ops).plan("maintenance", service=service.name, state=state)
 
 
 @command("toggle", effect="change")
@@ -158,4 +167,6 @@ async def toggle(service: Service, key: Name, new: Name, *, expect: Name | None 
     /toggle realtime BACKPRESSURE_THRESHOLD 0.9               where it has its normal value now
     /toggle realtime BACKPRESSURE_THRESHOLD 0.9 expect=0.85   where it has this one; refused otherwise
     """
-    return await _target(service, ops).plan("toggle", service=service.name, key=key, new=new, expect=expect)
+    return await of_service(service, ops).plan(
+        "toggle", service=service.name, key=key, new=new, expect=expect
+    )

@@ -10,16 +10,19 @@ from incidents.ports import RefusedError
 _TYPED_BY_PHONES = str.maketrans(dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛", "'"))
 
 
+def as_typed(text: str) -> str:
+    """The text with the plain quotation marks that phones replace."""
+    return text.translate(_TYPED_BY_PHONES)
+
+
 @command("promql", effect="read")
 async def promql(expression: Text, over: Duration | None = None, *, ops: Ops) -> Answer:
     """Evaluate a PromQL expression, now or over a time until now.
 
     /promql websocket_connections_active       the values now
-    /promql websocket_connections_active 1h    least, mean, most and last of an hour
+    /promql websocket_connections_active 1h    least, mean, most and last of an hour, with a chart
     """
-    return await ops.target("prometheus").read(
-        "query", expression=expression.translate(_TYPED_BY_PHONES), over=over, name=None
-    )
+    return await ops.target("prometheus").read("query", expression=as_typed(expression), over=over, name=None)
 
 
 @command("query", effect="read")

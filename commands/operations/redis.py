@@ -138,11 +138,21 @@ async def kill(client: Name, *, name: Name | None = None, ops: Ops) -> Plan:
 
 @command("redis del", effect="danger")
 async def delete(pattern: Pattern, *, name: Name | None = None, ops: Ops) -> Plan:
-    """Delete the keys that match a pattern; they are counted first, and gone for good.
+    """Delete the keys that match a pattern; they are counted first, and gone for good where they are many.
 
-    /redis del rate-limit:*
+    /redis del rate-limit:*    up to a hundred small keys, no sessions, can be brought back for half an hour
     """
     return await ops.target("redis").plan("del", name=name, pattern=pattern)
+
+
+@command("redis restore", effect="change")
+async def restore(pattern: Pattern, *, name: Name | None = None, ops: Ops) -> Plan:
+    """Bring back what the last redis del of this pattern removed, where the values are still kept.
+
+    /redis restore rate-limit:*    after a small deletion only, for half an hour, and not beyond a restart;
+                                   undo on its card is the same, without another vote
+    """
+    return await ops.target("redis").plan("restore", name=name, pattern=pattern)
 
 
 @command("redis flush", effect="danger")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ PEOPLE = (
 )  # an approver, another, a reporter, a responder, nobody
 NO_EFFECT = ("MessagePosted", "CommandRefused", "VoteRefused")
 PLACES = ("ops", "team", "incident", "private", "direct", "other")
+RAN = re.compile(r"\w+ ran \S")
 
 
 @dataclass(repr=False)
@@ -149,7 +151,8 @@ class Rig:
         if done is None:
             return
         events = [r for r in done if r.do == "event" and r.event not in NO_EFFECT]
-        said = [r for r in done if r.do in ("say", "upload")]
+        # Who ran what is told where no message shows it, and is no answer.
+        said = [r for r in done if r.do in ("say", "upload") and not RAN.match(r.text or "")]
         self.clean(done)
         if events:
             return

@@ -249,7 +249,7 @@ async def played(folder: Path, text: str, trouble: Trouble) -> Outcome:
         shown = [m for m in await found.messages() if m["user"] == BOT]
         names = {c["id"]: c["name"] for c in (await found.server.act("channels"))["channels"]}
         done = (await found.server.act("faults"))["done"]
-    rows, left = await _outbox(folder)
+    rows, left = await outbox(folder)
     said: dict[str, Counter[str]] = {}
     for message in shown:
         if message["metadata"] is not None:
@@ -257,7 +257,7 @@ async def played(folder: Path, text: str, trouble: Trouble) -> Outcome:
     log: dict[str, list[Any]] = {}
     for stream, event in await every_event(folder):
         kind, _at, actor, body = e.encode(event)
-        log.setdefault(stream, []).append((kind, actor, _plain(body, names)))
+        log.setdefault(stream, []).append((kind, actor, plain(body, names)))
     return Outcome(log, said, Counter(filter(None, map(key_of, shown))), rows, left, Counter(done))
 
 
@@ -267,7 +267,8 @@ def key_of(message: Any) -> str | None:
     return str(key) if key else None
 
 
-async def _outbox(folder: Path) -> tuple[set[str], list[tuple[str, str | None]]]:
+async def outbox(folder: Path) -> tuple[set[str], list[tuple[str, str | None]]]:
+    """The keys of all that was to be said, and what was not sent: op and why."""
     t = store.outbox
     async with open_store(database(folder)) as opened:
         found = await opened.read(lambda connection: connection.execute(select(t)).all())
@@ -275,16 +276,16 @@ async def _outbox(folder: Path) -> tuple[set[str], list[tuple[str, str | None]]]
     return rows, [(row.op, row.failed) for row in found if row.sent_at is None]
 
 
-def _plain(value: Any, names: dict[str, str]) -> Any:
+def plain(value: Any, names: dict[str, str]) -> Any:
     """What an event says without what is another one each time: times, ids of messages, of channels, of the boot."""
     if isinstance(value, dict):
         kept = {k: v for k, v in value.items() if k not in ("message_id", "thread", "boot", "channel")}
-        return {**{k: _plain(v, names) for k, v in kept.items()}, **_channel(value.get("channel"), names)}
+        return {**{k: plain(v, names) for k, v in kept.items()}, **_channel(value.get("channel"), names)}
     if isinstance(value, list | tuple):
-        return [_plain(each, names) for each in value]
+        return [plain(each, names) for each in value]
     if isinstance(value, datetime) or (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value)):
         return "a time"
-    return value
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _channel(ident: Any, names: dict[str, str]) -> dict[str, Any]:

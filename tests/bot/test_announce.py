@@ -100,6 +100,7 @@ _NOT_BY_EVENTS = {
     "log_back",
     "already_waiting",
     "answer",
+    "answer_elsewhere",
     "away",
     "dry_run",
     "error",
@@ -107,6 +108,7 @@ _NOT_BY_EVENTS = {
     "late_command",
     "no_channel",
     "refused",
+    "relayed",
     "runbook",
     "who_ran",
 }

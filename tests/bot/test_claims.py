@@ -10,6 +10,7 @@ import pytest
 
 from bot import claims, store
 from bot.app import database, open_store
+from bot.ways import Ways
 
 NOW = 1_000_000_000
 ME, OTHER = "boot-me", "boot-other"
@@ -92,6 +93,28 @@ async def test_many_channels_are_looked_at_together(log: store.Store) -> None:
     found = await claimed(log)
     assert found[:2] == [(names[0], "say"), (names[0], "direct")]
     assert found[2:] == [(name, "say") for name in names[1:]]
+
+
+@pytest.mark.parametrize("others", [0, claims.MANY])
+async def test_each_chat_has_rows_of_its_own(log: store.Store, others: int) -> None:
+    """However many wait: a chat's, by symbol or by address, and what is of none of them."""
+    names = ["incident:1@slack", "slack:C1", "incident:1@matrix", "person:alice:sms", "incident:1"]
+    await put(log, *[{"channel": name} for name in names])
+    await put(log, *[{"channel": f"matrix:!r{number}:x"} for number in range(others)])
+    found = {}
+    for way in Ways.of(["slack", "matrix"]).all:
+        rows = await log.run(lambda unit, way=way: claims.claim(unit, ME, NOW, way))
+        found[way.chat] = [row.channel for row in rows if not row.channel.startswith("matrix:")]
+    assert sorted(found["slack"]) == ["incident:1@slack", "slack:C1"]
+    assert found["matrix"] == ["incident:1@matrix"]
+    assert sorted(found[None]) == ["incident:1", "person:alice:sms"]
+
+
+async def test_a_card_that_one_chat_did_not_take_is_edited_in_the_other(log: store.Store) -> None:
+    card = {"lane": 2, "op": "card", "card": "incident:1"}
+    await put(log, {**card, "channel": "incident:1@slack", "not_before": NOW + 1})
+    await put(log, {**card, "channel": "incident:1@slack"}, {**card, "channel": "incident:1@matrix"})
+    assert await claimed(log) == [("incident:1@matrix", "card")]
 
 
 @pytest.mark.parametrize("name", ["_HELD", "_CHANNELS", "_BUSY", "_NEW", "_CARDS", "_TRIED"])

@@ -223,10 +223,10 @@ def test_a_variable_that_is_not_there(tmp_path: Path, environ: dict[str, str], s
 def test_variables_of_chats_and_targets_are_checked_too(tmp_path: Path) -> None:
     """Their sections are passed through, their secrets are not guessed."""
     text = BASE.replace("{console: {}}", "{slack: {bot_token_env: SLACK_TOKEN, app_token_env: AM_TOKEN}}")
-    text = text.replace("{driver: sandbox}", "{driver: sandbox, tls: {key_env: the key}}")
+    text = text.replace("{sandbox: {driver: sandbox}}", "{sandbox: {driver: redis, url_env: the key}}")
     assert faults(tmp_path, text) == [
         "45: platforms.slack.bot_token_env: the environment variable SLACK_TOKEN is not set",
-        "46: targets.sandbox.tls.key_env: should be the name of an environment variable, in capitals",
+        "46: targets.sandbox.url_env: should be the name of an environment variable, in capitals",
     ]
 
 

@@ -343,12 +343,12 @@ def test_a_message_is_a_request() -> None:
     [
         ("@alice:other.test", {"msgtype": "m.text"}, "", "an account of another homeserver"),
         (ALICE, {"msgtype": "m.notice"}, "", "a bot"),
-        (ALICE, {"msgtype": "m.text"}, decode.UNVERIFIED, decode.UNVERIFIED),
+        (ALICE, {"msgtype": "m.text"}, decode.IN_THE_CLEAR, decode.IN_THE_CLEAR),
         (ALICE, {"msgtype": "m.text"}, "", ""),
     ],
 )
 def test_who_may_not(sender: str, content: dict[str, Any], why: str, barred: str) -> None:
-    """SAFETY 22, 23: other homeservers, bots, and devices that nobody trusts."""
+    """SAFETY 22, 23: other homeservers, bots, and what is written in the clear in an encrypted room."""
     made = decode.message(event({**content, "body": "!ack"}, sender=sender), "!r", reading(), why)
     assert made is not None
     assert made.barred == barred

@@ -62,7 +62,7 @@ async def test_a_method_without_a_service_says_what_to_configure() -> None:
 async def test_methods_without_a_service_page_nobody_else(tmp_path: Path) -> None:
     """Nobody was unreachable: whoever is on call has the direct message, and the ladder keeps its times."""
     async with chatting(tmp_path, opened=False) as chat:
-        chat.stage.bot.deliverer._pager = ApprisePager({})
+        chat.stage.bot.deliverer._send._pager = ApprisePager({})
         chat.mark()
         await chat.grace.says("/incident open critical Redis is down service=realtime", "#ops")
         assert await chat.events("incident-1", e.PageFailed) == []
@@ -73,6 +73,6 @@ async def test_methods_without_a_service_page_nobody_else(tmp_path: Path) -> Non
 
 async def test_where_every_service_fails_the_next_one_is_paged(tmp_path: Path) -> None:
     async with chatting(tmp_path, opened=False) as chat:
-        chat.stage.bot.deliverer._pager = ApprisePager({"sms": "nonsense://", "phone": "nonsense://"})
+        chat.stage.bot.deliverer._send._pager = ApprisePager({"sms": "nonsense://", "phone": "nonsense://"})
         await chat.grace.says("/incident open critical Redis is down service=realtime", "#ops")
         assert {event.person for event in await chat.events("incident-1", e.PageFailed)} >= {"alice"}

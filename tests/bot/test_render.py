@@ -179,6 +179,22 @@ SAMPLES = {
         "file": text,
         "total": 3,
     },
+    "answer_elsewhere": lambda text: {
+        "headline": text,
+        "block": text,
+        "lines": [text],
+        "links": [{"label": text, "url": text}],
+        "file": text,
+        "chat": "Slack",
+    },
+    "relayed": lambda text: {
+        "author": text,
+        "about": ["Slack", text],
+        "at": None,
+        "text": text,
+        "files": [text],
+        "changed": "edited",
+    },
     "updated": lambda text: {
         "number": 1,
         "actor": text,

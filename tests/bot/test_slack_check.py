@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bot.chat_check import Line
 from bot.cli import app
 from bot.config import Settings, load
 from bot.platforms import slack_check
-from bot.platforms.slack_check import Line
 from bot.platforms.slack_manifest import SCOPES
 from tests.servers.slack_server import SlackServer, shared
 

@@ -29,7 +29,8 @@ from bot.chat import (
 from bot.platforms.slack import Slack
 from bot.platforms.slack_client import RefusedCallError, SlackClient, UnavailableError, own_address
 from bot.platforms.slack_files import LARGEST, Files
-from bot.platforms.slack_pace import BURST, Pacer, Recent
+from bot.platforms.slack_pace import BURST, Pacer
+from bot.recent import Recent
 from tests.servers.slack_server import SlackServer, shared
 
 ALICE, BOB, ME = "U0ALICE00", "U0BOB0000", "U0WATCHBELL"

@@ -177,7 +177,7 @@ class Memory:
         posted = [x.event for x in self.entries_ if isinstance(x.event, e.MessagePosted)]
         return [ev.message_id for ev in posted if ev.channel == channel and words in ev.text]
 
-    def scrub(self, channel: str, message_id: str) -> tuple[int, ...]:
+    def scrub(self, channel: str, message_id: str, by: str) -> tuple[int, ...]:
         found = []
         for index, entry in enumerate(self.entries_):
             if getattr(entry.event, "message_id", None) == message_id:

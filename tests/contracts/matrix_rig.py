@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot.chat import Incoming
 from bot.platforms.matrix import Matrix
-from tests.contracts.platform_rigs import PEOPLE, Shown
+from tests.contracts.platform_rigs import PEOPLE, Shown, fenced
 from tests.servers.matrix_people import MatrixPeople
 from tests.servers.matrix_view import Post, Room, path
 from tests.servers.synapse import Synapse, shared
@@ -60,12 +60,16 @@ class MatrixRig:
     keeps_presses = True
     longest, empty = 30_000, True  # characters of a message, and whether one may have none
 
+    platform: AnsweredMatrix
+
     def __init__(self, folder: Path, *, server: Synapse | None = None, encrypted: bool = False) -> None:
         self._folder, self._encrypted = folder, encrypted
         self._server = server or shared()
         self._server.run_clock()
         self._offset = 0.0
-        self._people = MatrixPeople(self._server, lambda: datetime.fromtimestamp(self._wall(), UTC))
+        self._people = MatrixPeople(
+            self._server, lambda: datetime.fromtimestamp(self._wall(), UTC), encrypted=encrypted
+        )
         self._people.taken = self._handed_over
         self._people.joins(PEOPLE.items())
         self._names = {self.user(name): name for name in PEOPLE}
@@ -78,7 +82,7 @@ class MatrixRig:
         self.took: list[Incoming] = []
         self.platform = self._open()
 
-    def _open(self) -> Matrix:
+    def _open(self) -> AnsweredMatrix:
         bot = self._people.bot
         made = AnsweredMatrix(
             homeserver=self._server.url,
@@ -122,6 +126,13 @@ class MatrixRig:
         self._listening = False
         await self.platform.stop()
         self.platform = self._open()
+        await self.ready()
+
+    async def ready(self) -> None:
+        """The keys are loaded, which is the first thing that the bot does at its start."""
+        if self._encrypted:
+            await self.platform.api.open()
+            await self.platform.crypto.start()
 
     async def start(self, *, fail: Callable[[Incoming], bool] | None = None) -> None:
         async def receive(act: Incoming) -> None:
@@ -207,8 +218,14 @@ class MatrixRig:
 
     def _shown(self, post: Post, channel: str) -> Shown:
         text = post.text if post.room == channel else post.without_head
-        files = {post.file[0]: self._server.fetch(post.file[1], self._people.bot)} if post.file else {}
+        files = {}
+        if post.file is not None:
+            name, address = post.file
+            files[name] = post.opened(self._server.fetch(address, self._people.bot))
         return Shown(text, tuple(b.label for b in post.buttons), files, post.thread, post.edited)
+
+    def blocks(self, text: str) -> int:
+        return max(text.count("<pre>"), text.count("</pre>"), fenced(text))
 
     def title(self, channel: str) -> str:
         return f"#{self._room(channel).name}"

@@ -43,6 +43,11 @@ class Shown:
     edited: bool = False
 
 
+def fenced(text: str) -> int:
+    """How many blocks are between ```, one that is not closed included."""
+    return text.count("```") // 2 + text.count("```") % 2
+
+
 class Rig(Protocol):
     """What a chat offers to the contract; users are given as ids, see `user`."""
 
@@ -59,7 +64,8 @@ class Rig(Protocol):
     def ops(self) -> str: ...  # the id of a public channel
     def private_channel(self, *names: str) -> str: ...
 
-    async def kill(self) -> None: ...  # the process dies; people go on
+    async def ready(self) -> None: ...  # so that something can be said, before the bot listens
+    async def kill(self) -> None: ...  # the process dies; people go on, and the next one is ready
     async def close(self) -> None: ...  # the end of the test
     async def start(self, *, fail: Callable[[Incoming], bool] | None = None) -> None: ...
     def forward(self, seconds: float) -> None: ...
@@ -73,6 +79,7 @@ class Rig(Protocol):
     def renames(self, channel: str, name: str) -> None: ...
 
     def shown(self, channel: str, reader: str) -> list[Shown]: ...
+    def blocks(self, text: str) -> int: ...  # of fixed width, in what `marks` made
     def title(self, channel: str) -> str: ...  # the channel's name as people read it
     def topic(self, channel: str) -> str: ...
     def pinned(self, channel: str) -> list[str]: ...
@@ -114,6 +121,9 @@ class ConsoleRig:
 
     def private_channel(self, *names: str) -> str:
         return self.platform.creates("secret", members=list(names))
+
+    async def ready(self) -> None:
+        """Nothing has to be loaded."""
 
     async def kill(self) -> None:
         self.platform = self._open()
@@ -166,6 +176,9 @@ class ConsoleRig:
             for m in self.platform.messages(channel, seen_by=reader)
         ]
 
+    def blocks(self, text: str) -> int:
+        return fenced(text)
+
     def title(self, channel: str) -> str:
         return self.platform.store.channels[channel].title
 
@@ -188,8 +201,22 @@ def _slack_socket(folder: Path) -> Rig:
     return SlackRig(folder, sockets=True)
 
 
+def _matrix(folder: Path) -> Rig:
+    from tests.contracts.matrix_rig import MatrixRig
+
+    return MatrixRig(folder)
+
+
+def _matrix_encrypted(folder: Path) -> Rig:
+    from tests.contracts.matrix_rig import MatrixRig
+
+    return MatrixRig(folder, encrypted=True)
+
+
 RIGS: Mapping[str, Callable[[Path], Rig]] = {
     "console": ConsoleRig,
     "slack": _slack,
     "slack_socket": _slack_socket,
+    "matrix": _matrix,
+    "matrix_encrypted": _matrix_encrypted,
 }

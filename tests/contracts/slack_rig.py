@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot.chat import Incoming
 from bot.platforms.slack import Slack
-from tests.contracts.platform_rigs import PEOPLE, Shown
+from tests.contracts.platform_rigs import PEOPLE, Shown, fenced
 from tests.scenarios.slack_stage import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Door
 from tests.servers.slack.people import EMOJI, slack_id
 from tests.servers.slack_server import shared
@@ -73,6 +73,9 @@ class SlackRig:
         return str(self._server.call("add_channel", name="secret", is_private=True, members=names)["id"])
 
     # -- the bot's life -------------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        """Nothing has to be loaded."""
 
     async def kill(self) -> None:
         self._dead_since, self._listening = self._wall(), False
@@ -159,6 +162,9 @@ class SlackRig:
             for m in self._history(channel, reader)
             if m["subtype"] not in ("channel_topic", "channel_purpose")  # the channel itself says these
         ]
+
+    def blocks(self, text: str) -> int:
+        return fenced(text)
 
     def title(self, channel: str) -> str:
         return f"#{self._channel(channel)['name']}"

@@ -44,17 +44,24 @@ CATALOGUE = Catalogue(
 
 @dataclass(frozen=True)
 class Change:
-    """A change that the target can do; `undone` says whether there is a way back."""
+    """A change that the target can do.
+
+    `undone` says whether there is a way back, `proved` whether the target shows after a crash that it was done.
+    """
 
     verb: str
     args: Mapping[str, Any]
     undone: bool = True
     effect: str = "change"
+    proved: bool = True
 
 
 @dataclass
 class Rig:
-    """A target, its changes and reads, and ways to move, break and restart it from outside."""
+    """A target, its changes and reads, and ways to move, break and restart it from outside.
+
+    `steady`: a read gives the same answer twice; a real system tells how long it took, and for how long it runs.
+    """
 
     target: Target
     changes: tuple[Change, ...]
@@ -64,16 +71,46 @@ class Rig:
     count: Callable[[str], int]  # how often the change of a key was accepted
     again: Callable[[], Target]  # the target of a new process on the same world
     clock: VirtualClock
+    steady: bool = True
     told: list[tuple[int, int, str]] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=dict)  # how often the changes that ended were accepted
+
+    async def started(self) -> Rig:
+        """The same, ready for its test."""
+        return self
+
+    async def close(self) -> None:
+        """Let go of whatever the target holds."""
+
+    async def accepted(self, key: str) -> None:
+        """Return when a change that is under way was accepted, and its answer is late."""
+        await asyncio.sleep(0)
+        assert self.clock.parked == 1
+
+    def release(self) -> None:
+        """Let the late answer come; here it comes by the clock."""
+
+    async def cut(self, plan: Plan, key: str) -> None:
+        """Run a plan and end the process right after the request was accepted."""
+        running = asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+
+    def state(self) -> Any:
+        """Everything that a read must leave alone; None where the answers themselves tell."""
+        return None
 
     async def progress(self, done: int, total: int, what: str) -> None:
         self.told.append((done, total, what))
 
     async def run(self, plan: Plan, key: str) -> Outcome:
         """Run a plan to its end, while the clock moves on."""
-        return await self.through(
+        outcome: Outcome = await self.through(
             asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
         )
+        self.counted[key] = self.count(key)
+        return outcome
 
     async def through(self, task: asyncio.Future[Any], seconds: float = 300) -> Any:
         """The result of a task that waits on the clock."""

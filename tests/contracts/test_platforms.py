@@ -15,6 +15,7 @@ from tests.contracts.platform_rigs import RIGS, Rig
 @pytest.fixture(params=sorted(RIGS))
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     found = RIGS[request.param](tmp_path)
+    await found.ready()
     yield found
     await found.close()
 
@@ -51,6 +52,17 @@ async def test_an_edit_replaces_text_and_buttons(rig: Rig) -> None:
     await rig.kill()
     (shown,) = rig.shown(rig.ops, rig.user("bob"))
     assert (shown.text, shown.buttons) == ("Acknowledged", ("Resolve",))
+
+
+async def test_what_is_erased_is_gone(rig: Rig) -> None:
+    """A message of the bot's, with what it said before an edit; erasing it again, or what came before, is no error."""
+    card = await rig.platform.post(rig.ops, said("the key"), key="k1")
+    await rig.platform.edit(rig.ops, card, said("no key"))
+    assert await rig.platform.erase(rig.ops, card, earlier=True)
+    assert [s.text for s in rig.shown(rig.ops, rig.user("bob"))] == ["no key"]
+    for _ in range(2):
+        assert await rig.platform.erase(rig.ops, card)
+    assert [s for s in rig.shown(rig.ops, rig.user("bob")) if s.text or s.buttons] == []
 
 
 async def test_threads(rig: Rig) -> None:
@@ -141,6 +153,8 @@ async def test_a_channel_is_bound_by_its_id(rig: Rig) -> None:
     rig.renames(channel, "old-news")
     other, name = await rig.platform.open_channel("inc-1-redis", private=False, key="k2")
     assert other != channel
+    # She is in it before: where rooms are encrypted, whoever comes later has no key to what was said.
+    assert rig.shown(channel, rig.user("alice")) == []
     await rig.platform.post(channel, said("for the first"), key="m1")
     assert [s.text for s in rig.shown(channel, rig.user("alice"))] == ["for the first"]
     assert rig.shown(other, rig.user("alice")) == []
@@ -229,8 +243,10 @@ async def test_outside_text_is_neutral(rig: Rig, outside: str) -> None:
 
 
 async def test_a_block_stays_one_block(rig: Rig) -> None:
+    """SAFETY 19: what stands in it ends it nowhere."""
     marks = rig.platform.marks
-    assert marks.code(marks.escape("a\n```\nb")).count("```") == 2
+    for outside in ("a\n```\nb", "a\n</code></pre>\nb"):
+        assert rig.blocks(marks.code(marks.escape(outside))) == 1
 
 
 # -- in -------------------------------------------------------------------------------------------

@@ -39,7 +39,10 @@ The configuration can ask for more approvals, for a command, a service or an env
 """
 FAMILIES = {
     "incident": ("Incidents", "What is recorded, said and timed. Nothing here touches a system."),
-    "operations": ("Operations", "What looks at systems and changes them. In this version: the sandbox."),
+    "operations": (
+        "Operations",
+        "What looks at systems and changes them; [operations.md](operations.md) says which, and how each is undone.",
+    ),
 }
 NEEDS = {"incident": "nobody", "read": "nobody", "change": "1 approval", "danger": "2 approvals"}
 UNDO = "nobody for 30 min, then as the change"  # the one command whose approval was given before

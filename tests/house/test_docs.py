@@ -1,6 +1,7 @@
 """The documents say what the code does, their links lead somewhere, and they name nobody's machine."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -8,10 +9,14 @@ from urllib.parse import unquote
 
 import pytest
 import typer
+import yaml
 
 from bot.cli import app
+from bot.config_model import Config
+from bot.config_schema import validate
 from bot.measures import Measures
 from incidents import events as e
+from tests.house import operations_page
 from tests.house.commands_page import page
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +56,14 @@ def test_the_page_of_the_commands_is_up_to_date() -> None:
     assert text_of(ROOT / "docs" / "commands.md") == page()
 
 
+def test_the_table_of_the_operations_is_up_to_date() -> None:
+    """If not: python -m tests.house.operations_page. Every change says there how it is taken back."""
+    changes = {command.name for command in operations_page.operations() if command.effect != "read"}
+    assert changes == set(operations_page.UNDO)
+    text = text_of(operations_page.PAGE)
+    assert text == operations_page.written(text)
+
+
 def test_every_event_is_described_with_its_fields() -> None:
     """docs/events.md has a row for each kind, with exactly the fields that it has, in their order."""
     described = {
@@ -87,6 +100,20 @@ def command_lines(command: object, before: str = "") -> Iterator[str]:
             yield from command_lines(found, words)
         else:
             yield words
+
+
+@pytest.mark.parametrize("chat", ["slack", "matrix"])
+def test_what_a_guide_has_written_into_the_configuration_fits(chat: str) -> None:
+    """Nothing is wrong with it but that it is a part of a whole; what begins further in stands under the chat."""
+    blocks = re.findall(
+        r"^ *```yaml\n(.*?)^ *```", text_of(ROOT / "docs" / f"{chat}.md"), re.DOTALL | re.MULTILINE
+    )
+    assert blocks
+    for block in blocks:
+        data = yaml.safe_load(textwrap.dedent(block))
+        whole = data if set(data) & set(Config.model_fields) else {"platforms": {chat: data}}
+        wrong = [finding for finding in validate(whole)[1] if not finding.message.startswith("is missing")]
+        assert not wrong, wrong
 
 
 @pytest.mark.parametrize("document", documents(), ids=name)

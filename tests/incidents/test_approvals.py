@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -144,3 +146,49 @@ def test_quorum_is_distinct_people_other_than_the_requester(
             standing.get(person, set()).discard(means)
         people = {who for who, ways in standing.items() if ways}
         assert (action.state == "approved") == (len(people) >= quorum)
+
+
+def guarded(effect: str = "danger") -> Action:
+    """alice asks for something where only messages prove who wrote them."""
+    action = proposed()
+    return replace(action, guarded=True, plan={**action.plan, "effect": effect})
+
+
+def test_safety_24_what_proves_nothing_approves_no_danger() -> None:
+    """It is told once of reactions and taps, and of every command; a denial counts, and so does proof."""
+    action = guarded()
+    for means, told in (
+        ("reaction:matrix", 1),
+        ("reaction:matrix", 0),
+        ("button", 0),
+        ("command", 1),
+        ("command", 1),
+    ):
+        found = approvals.vote(action, by="bob", choice=APPROVE, means=means, now=NOW, assured=False)
+        assert [type(event) for event in found] == [e.VoteRefused] * told, means
+        action = after(action, found)
+    assert action.approvals == ()
+    denied = approvals.vote(action, by="bob", choice=DENY, means="reaction:matrix", now=NOW, assured=False)
+    assert after(action, denied).state == "denied"
+    proved = approvals.vote(action, by="bob", choice=APPROVE, means="command", now=NOW)
+    assert after(action, proved).state == "approved"
+
+
+@pytest.mark.parametrize("action", [guarded("change"), proposed()], ids=["a change", "in the open"])
+def test_safety_24_elsewhere_a_reaction_is_a_vote(action: Action) -> None:
+    found = approvals.vote(action, by="bob", choice=APPROVE, means="reaction:matrix", now=NOW, assured=False)
+    assert after(action, found).state == "approved"
+
+
+def test_safety_24_the_glass_is_broken_by_who_is_proved() -> None:
+    """Also for what is not dangerous: nobody else is asked."""
+    asked: dict[str, Any] = {
+        "by": "bob",
+        "reason": "it burns",
+        "now": NOW,
+        "delay": timedelta(minutes=1),
+        "refusal": None,
+    }
+    with pytest.raises(RefusedError, match="the glass stays whole"):
+        approvals.break_glass(guarded("change"), assured=False, **asked)
+    assert approvals.break_glass(guarded(), **asked)

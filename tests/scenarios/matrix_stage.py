@@ -113,6 +113,8 @@ class MatrixStage(PlayStage):
             people=self._names,
             zone=ZoneInfo(self.settings.zone),
             encrypted=self._encrypted,
+            # Scenarios press buttons everywhere; what reactions may not approve by default has tests of its own.
+            danger_by_reaction=True,
             wall=lambda: self.clock.now().timestamp(),
         )
         made.heard = self._heard
@@ -121,6 +123,9 @@ class MatrixStage(PlayStage):
     async def start(self) -> None:
         """Start the bot on the data that is there."""
         self._server.set_clock(self.clock.now().timestamp())
+        await self._begin()
+
+    async def _begin(self) -> None:
         self._bot = await self._running.enter_async_context(
             boot(
                 self.settings,
@@ -135,9 +140,13 @@ class MatrixStage(PlayStage):
         await self._bot.start()
 
     async def close(self) -> None:
-        """End everything; the server goes on."""
+        """End everything, and see that nothing was said in the clear, or to nobody; the server goes on."""
         await self.kill()
         self._server.run_clock()
+        beside = self.people.beside
+        beside.refresh()
+        assert not beside.bare, beside.bare
+        assert not beside.unreadable, beside.unreadable
 
     async def settle(self) -> None:
         """Return when nothing is left to do, with everything recorded that the bot did in the chat."""
@@ -238,7 +247,8 @@ def factory(
     ) -> AsyncIterator[MatrixStage]:
         settings, _token = with_demo_token(load(config, {}, tokens=False))
         clock = VirtualClock(start)
-        people = MatrixPeople(server or shared(room_version), clock.now)
+        people = MatrixPeople(server or shared(room_version), clock.now, encrypted=encrypted)
+        people.stopped = True
         people.server.set_clock(start.timestamp())
         made = MatrixStage(settings, people, clock, data, observe, encrypted=encrypted)
         try:

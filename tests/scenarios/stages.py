@@ -36,11 +36,25 @@ def _slack_socket(kept: Collection[str] = ()) -> StageFactory:
     return factory(sockets=True, kept=kept)
 
 
+def _matrix(kept: Collection[str] = ()) -> StageFactory:
+    from tests.scenarios.matrix_stage import factory
+
+    return factory()
+
+
+def _matrix_encrypted(kept: Collection[str] = ()) -> StageFactory:
+    from tests.scenarios.matrix_stage import factory
+
+    return factory(encrypted=True)
+
+
 # Each may be told which lines have to stay messages, where commands need not be any.
 STAGES: dict[str, Callable[..., StageFactory]] = {
     "console": _console,
     "slack": _slack,
     "slack_socket": _slack_socket,
+    "matrix": _matrix,
+    "matrix_encrypted": _matrix_encrypted,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -11,10 +12,13 @@ from typing import Any
 from bot.chat import Button
 from bot.platforms.console import Output
 from bot.platforms.console_people import NotPossibleError
+from tests.servers.matrix_device import ENCRYPTED, MEGOLM
+from tests.servers.matrix_keyring import Keyring, device_of
 from tests.servers.matrix_view import Post, View, folded, path
-from tests.servers.synapse import NAME, MatrixError, Synapse
+from tests.servers.synapse import NAME, Account, MatrixError, Synapse
 
 BOT = "watchbell"
+BESIDE = "BESIDE"  # the device of the tests' own that the bot's account has
 
 # Told after each act that the bot can see: the room, and the event. It returns when the bot has taken that in.
 Taken = Callable[[str, str], Awaitable[None]]
@@ -29,20 +33,6 @@ class Shown:
     buttons: tuple[Button, ...] = ()
 
 
-def workspace(server: Synapse) -> int:
-    """A fresh set of accounts begins: the number in their ids. The names of the rooms of before are free again."""
-    server.generation += 1
-    steward = server.steward
-    rooms = server.call("GET", "/_synapse/admin/v1/rooms", steward, limit=1000)["rooms"]
-    for alias in filter(None, (room["canonical_alias"] for room in rooms)):
-        try:
-            server.call("DELETE", f"/directory/room{path(alias)}", steward)
-        except MatrixError as error:
-            if error.status != 404:
-                raise
-    return server.generation
-
-
 class MatrixPeople:
     """People, and what they see. They type what begins with / as a message that begins so (Element's `//`).
 
@@ -50,19 +40,33 @@ class MatrixPeople:
     allow raises NotPossibleError.
     """
 
-    def __init__(self, server: Synapse, now: Callable[[], datetime]) -> None:
+    def __init__(self, server: Synapse, now: Callable[[], datetime], *, encrypted: bool = False) -> None:
+        server.generation += 1
         self.server = server
         self.taken: Taken | None = None
-        self._number = workspace(server)
+        self.stopped = (
+            False  # whether the server's clock stands, and is moved to the time that it is now by each act
+        )
+        self._number = server.generation
         self._now = now
         self._views: dict[str, View] = {}
         self._transactions = count(1)
         self._observers: list[Callable[[Output], None]] = []
-        self.bot = server.register(self._localpart(BOT), "Watchbell")
-        self._beside: View | None = None
+        self._keys = Keyring(server, self._transactions) if encrypted else None
+        devices = [(device_of(BOT), None), (BESIDE, self._published(BOT, BESIDE))]
+        ((self.bot, other),) = server.people([(self._localpart(BOT), "Watchbell", devices)], fresh=True)
+        # What the bot's account sees, on a device of the tests' own: every room with the bot in it.
+        self.beside = self._view(other)
 
     def _localpart(self, name: str) -> str:
         return f"{name}-{self._number}"
+
+    def _published(self, name: str, ident: str) -> dict[str, Any] | None:
+        """The keys of a new device; None where nothing is encrypted."""
+        return self._keys.new(self.user(name), ident) if self._keys is not None else None
+
+    def _view(self, account: Account) -> View:
+        return View(self.server, account, self._keys.of(account) if self._keys is not None else None)
 
     def user(self, name: str) -> str:
         """The full user id of a person of the configuration."""
@@ -70,22 +74,19 @@ class MatrixPeople:
 
     def joins(self, people: Iterable[tuple[str, str]]) -> None:
         """Accounts for people of the configuration: names and what is displayed."""
-        for name, display in people:
-            account = self.server.register(self._localpart(name), display)
-            self._views[name] = View(self.server, account)
+        known = dict(people)
+        asked: list[tuple[str, str, Sequence[tuple[str, Any]]]] = [
+            (self._localpart(name), display, [(device_of(name), self._published(name, device_of(name)))])
+            for name, display in known.items()
+        ]
+        for name, (account,) in zip(known, self.server.people(asked), strict=True):
+            self._views[name] = self._view(account)
 
     def view(self, name: str) -> View:
         """What a person sees; not yet read anew."""
         if name not in self._views:
             raise NotPossibleError(f"nobody here is called {name}")
         return self._views[name]
-
-    @property
-    def beside(self) -> View:
-        """What the bot's account sees, on a device of the tests' own: every room with the bot in it."""
-        if self._beside is None:
-            self._beside = View(self.server, self.server.login(self._localpart(BOT)))
-        return self._beside
 
     # -- rooms ----------------------------------------------------------------------------------------
 
@@ -103,9 +104,11 @@ class MatrixPeople:
             "creation_content": {"org.watchbell.workspace": self._number},
             **({"invite": [account.user for account in there]} if private else {"room_alias_name": name}),
         }
+        if self._keys is not None:
+            sealed = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": MEGOLM}}
+            body["initial_state"] = [sealed]
         room = str(self.server.call("POST", "/createRoom", steward, body)["room_id"])
-        for account in there:
-            self.server.call("POST", f"/join{path(room)}", account)
+        self.server.join(room, [account.user for account in there])
         if private:
             self.server.call("POST", f"/rooms{path(room)}/leave", steward)
         return room
@@ -115,9 +118,9 @@ class MatrixPeople:
     async def says(self, user: str, channel: str, text: str, thread: str | None = None) -> str:
         """Send a message, and return its event id."""
         content: dict[str, Any] = {"msgtype": "m.text", "body": text}
-        view = self._enter(user, channel)
+        account = self._enter(user, channel)
         if thread is not None:
-            answered = view.post(thread)
+            answered = self.beside.post(thread)
             root = answered.thread or thread if answered is not None else thread
             content["m.relates_to"] = {
                 "rel_type": "m.thread",
@@ -125,21 +128,21 @@ class MatrixPeople:
                 "is_falling_back": True,
                 "m.in_reply_to": {"event_id": thread},
             }
-        return await self._send(view, channel, "m.room.message", content)
+        return await self._send(account, channel, "m.room.message", content)
 
     async def reacts(self, user: str, message_id: str, emoji: str, added: bool = True) -> None:
         """Add a reaction, or take it back."""
-        view, post = self._message(user, message_id)
+        account, post = self._message(user, message_id)
         plain = emoji.strip()
-        mine = self._reaction_of(view, post, plain)
+        mine = self._reaction_of(account, post, plain)
         if added and mine is None:
-            await self._react(view, post, plain)
+            await self._react(account, post, plain)
         elif not added and mine is not None:
-            await self._redact(view, post.room, mine)
+            await self._redact(account, post.room, mine)
 
     async def presses(self, user: str, message_id: str, label: str) -> None:
         """Tap the reaction that stands for a button, anew where it was tapped before; type what has none."""
-        view, post = self._message(user, message_id)
+        account, post = self._message(user, message_id)
         emoji = post.tap(label)
         if emoji is None:
             raise NotPossibleError(f"that message has no button “{label}” any more")
@@ -147,25 +150,25 @@ class MatrixPeople:
             value = next(b.value for b in post.buttons if b.label.casefold() == label.casefold())
             await self.says(user, post.room, value, post.thread)
             return
-        if (before := self._reaction_of(view, post, emoji)) is not None:
-            await self._redact(view, post.room, before, seen=False)
-        await self._react(view, post, emoji)
+        if (before := self._reaction_of(account, post, emoji)) is not None:
+            await self._redact(account, post.room, before, seen=False)
+        await self._react(account, post, emoji)
 
     async def edits(self, user: str, message_id: str, text: str) -> None:
         """Change a message of one's own."""
-        view, post = self._own(user, message_id)
+        account, post = self._own(user, message_id)
         content = {
             "msgtype": "m.text",
             "body": f"* {text}",
             "m.new_content": {"msgtype": "m.text", "body": text},
             "m.relates_to": {"rel_type": "m.replace", "event_id": post.id},
         }
-        await self._send(view, post.room, "m.room.message", content)
+        await self._send(account, post.room, "m.room.message", content)
 
     async def deletes(self, user: str, message_id: str) -> None:
         """Delete a message of one's own."""
-        view, post = self._own(user, message_id)
-        await self._redact(view, post.room, post.id)
+        account, post = self._own(user, message_id)
+        await self._redact(account, post.room, post.id)
 
     # -- looking --------------------------------------------------------------------------------------
 
@@ -226,66 +229,69 @@ class MatrixPeople:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _enter(self, user: str, room: str) -> View:
-        """A person's view with them in that room."""
-        view = self.view(user)
-        view.refresh()
-        if room not in view.rooms:
-            self._join(view, room)
-        return view
+    def _enter(self, user: str, room: str) -> Account:
+        """A person's account, with them in that room and wherever else they are invited."""
+        account = self.view(user).account
+        self.beside.refresh()
+        for known in list(self.beside.rooms.values()):
+            membership = known.of("m.room.member", account.user).get("membership")
+            if membership == "invite" or (known.id == room and membership != "join"):
+                self._join(account, known.id)
+        if room not in self.beside.rooms:
+            self._join(account, room)
+        return account
 
-    def _join(self, view: View, room: str) -> None:
+    def _join(self, account: Account, room: str) -> None:
         try:
-            view.join(room)
+            self.server.call("POST", f"/join{path(room)}", account)
         except MatrixError as error:
-            raise NotPossibleError(f"Matrix lets {view.account.user} not in: {error}") from error
+            raise NotPossibleError(f"Matrix lets {account.user} not in: {error}") from error
+        self.beside.refresh()
 
-    def _message(self, user: str, message_id: str) -> tuple[View, Post]:
-        view = self.view(user)
-        view.refresh()
-        found = view.post(message_id)
-        if found is None and (known := self._elsewhere(message_id)) is not None:
-            self._join(view, known)
-            found = view.post(message_id)
-        if found is None or found.deleted:
-            raise NotPossibleError("that message is not there any more")
-        return view, found
-
-    def _elsewhere(self, message_id: str) -> str | None:
+    def _message(self, user: str, message_id: str) -> tuple[Account, Post]:
         self.beside.refresh()
         found = self.beside.post(message_id)
-        return found.room if found is not None else None
+        if found is None or found.deleted:
+            raise NotPossibleError("that message is not there any more")
+        return self._enter(user, found.room), found
 
-    def _own(self, user: str, message_id: str) -> tuple[View, Post]:
-        view, post = self._message(user, message_id)
-        if post.sender != view.account.user:
+    def _own(self, user: str, message_id: str) -> tuple[Account, Post]:
+        account, post = self._message(user, message_id)
+        if post.sender != account.user:
             raise NotPossibleError("only whoever wrote a message can change it")
-        return view, post
+        return account, post
 
-    def _reaction_of(self, view: View, post: Post, emoji: str) -> str | None:
+    def _reaction_of(self, account: Account, post: Post, emoji: str) -> str | None:
         """The event of a person's own reaction with this emoji."""
-        wanted = (folded(emoji), view.account.user)
+        wanted = (folded(emoji), account.user)
         return next((e for e, (key, user) in post.reactions.items() if (folded(key), user) == wanted), None)
 
-    async def _react(self, view: View, post: Post, emoji: str) -> str:
+    async def _react(self, account: Account, post: Post, emoji: str) -> str:
         relation = {"rel_type": "m.annotation", "event_id": post.id, "key": emoji}
-        return await self._send(view, post.room, "m.reaction", {"m.relates_to": relation})
+        return await self._send(account, post.room, "m.reaction", {"m.relates_to": relation})
 
-    async def _send(self, view: View, room: str, kind: str, content: Any) -> str:
+    async def _send(self, account: Account, room: str, kind: str, content: Any) -> str:
+        known = self.beside.rooms.get(room)
+        if kind == "m.room.message" and self._keys is not None and known is not None and known.encrypted:
+            content = await asyncio.to_thread(self._keys.sealed, account, known, kind, content, bot=self.bot)
+            kind = ENCRYPTED
         where = f"/rooms{path(room)}/send/{kind}/people-{next(self._transactions)}"
-        return await self._act(view, room, where, content)
+        return await self._act(account, room, where, content)
 
-    async def _redact(self, view: View, room: str, event: str, *, seen: bool = True) -> str:
+    async def _redact(self, account: Account, room: str, event: str, *, seen: bool = True) -> str:
         where = f"/rooms{path(room)}/redact{path(event)}/people-{next(self._transactions)}"
-        return await self._act(view, room, where, {}, seen=seen)
+        return await self._act(account, room, where, {}, seen=seen)
 
-    async def _act(self, view: View, room: str, where: str, content: Any, *, seen: bool = True) -> str:
+    async def _act(self, account: Account, room: str, where: str, content: Any, *, seen: bool = True) -> str:
+        if self.stopped:
+            self.server.set_clock(self._now().timestamp())
         try:
-            said = await self.server.act("PUT", where, view.account, content)
+            said = await self.server.act("PUT", where, account, content)
         except MatrixError as error:
             raise NotPossibleError(f"Matrix says: {error}") from error
         event = str(said["event_id"])
-        if seen and self.taken is not None and self.bot.user in view.rooms[room].joined:
+        known = self.beside.rooms.get(room)
+        if seen and self.taken is not None and known is not None and self.bot.user in known.joined:
             await self.taken(room, event)
         return event
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from nio.crypto.attachments import decrypt_attachment
+
 from bot.chat import Button
+from tests.servers.matrix_device import ENCRYPTED, Device
 from tests.servers.synapse import Account, MatrixError, Synapse
 
 Event = Mapping[str, Any]
@@ -97,9 +100,17 @@ class Post:
     @property
     def file(self) -> tuple[str, str] | None:
         """Name and mxc:// address of the file in it."""
-        if self.content.get("msgtype") not in _FILES or "url" not in self.content:
+        if self.content.get("msgtype") not in _FILES:
             return None
-        return str(self.content.get("filename", self.body)), str(self.content["url"])
+        address = self.content.get("url") or self.content["file"]["url"]
+        return str(self.content.get("filename", self.body)), str(address)
+
+    def opened(self, data: bytes) -> bytes:
+        """The bytes of its file, of what stands at its address."""
+        sealed = self.content.get("file")
+        if sealed is None:
+            return data
+        return decrypt_attachment(data, sealed["key"]["k"], sealed["hashes"]["sha256"], sealed["iv"])
 
 
 @dataclass
@@ -141,6 +152,11 @@ class Room:
         """Whether people can write no more."""
         levels = self.of("m.room.power_levels")
         return int(levels.get("events_default", 0)) > int(levels.get("users_default", 0))
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is said in it has to be encrypted."""
+        return ("m.room.encryption", "") in self.state
 
     @property
     def private(self) -> bool:
@@ -195,22 +211,34 @@ class Room:
 
 
 class View:
-    """An account's rooms; invitations are accepted as soon as they are seen. It blocks: no loop serves it."""
+    """An account's rooms; invitations are accepted as soon as they are seen. It blocks: no loop serves it.
 
-    def __init__(self, server: Synapse, account: Account) -> None:
+    With the keys of its `device` it opens what is encrypted.
+    """
+
+    def __init__(self, server: Synapse, account: Account, device: Device | None = None) -> None:
         self.account = account
         self.rooms: dict[str, Room] = {}
         self.events: list[tuple[Room, Event]] = []  # every event that was read, in the order of the readings
+        self.unreadable: list[Event] = []  # what it has no key to
+        self.bare: list[Event] = []  # messages in the clear where they have to be encrypted
         self._server = server
+        self._device = device
         self._since: str | None = None
+        self._position = -1
 
     def refresh(self) -> None:
         """Read what is new."""
+        if (position := self._server.position) == self._position:
+            return
+        self._position = position
         found: list[tuple[Room, Event]] = []
         while True:
             params = {"since": self._since} if self._since else {}
             said = self._server.call("GET", "/sync", self.account, timeout=0, filter=FILTER, **params)
             self._since = said["next_batch"]
+            for event in said.get("to_device", {}).get("events", ()) if self._device else ():
+                self._device.takes(event)
             rooms = said.get("rooms", {})
             for ident, joined in rooms.get("join", {}).items():
                 found += self._joined(ident, joined)
@@ -238,8 +266,20 @@ class View:
         room = self.rooms.setdefault(ident, Room(ident))
         timeline = joined.get("timeline", {}).get("events", [])
         for event in (*joined.get("state", {}).get("events", []), *timeline):
-            if (new := room.take(event)) is not None:
+            if (new := room.take(self._opened(room, event))) is not None:
                 yield room, new
+
+    def _opened(self, room: Room, event: Event) -> Event:
+        if event["event_id"] in room.seen or not event["content"]:  # known, or redacted
+            return event
+        if event["type"] == "m.room.message" and room.encrypted:
+            self.bare.append(event)
+        if event["type"] != ENCRYPTED:
+            return event
+        opened = self._device.opens(room.id, event) if self._device is not None else None
+        if opened is None:
+            self.unreadable.append(event)
+        return opened or event
 
     def _accept(self, room: str) -> bool:
         try:

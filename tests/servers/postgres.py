@@ -22,9 +22,10 @@ PATIENCE = 30  # seconds for a server to start or stop
 
 
 class Postgres:
-    """One server; as root it runs as the user postgres, who is asked for by the server itself."""
+    """One server with further settings; as root it runs as the user postgres, whom the server itself asks for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, standby_of: Postgres | None = None, **options: str) -> None:
+        self._options = {**(standby_of._options if standby_of else {}), **options}
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[-3]))
         self._programs = Path(require(*map(str, reversed(found)), "postgres")).parent
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -34,9 +35,12 @@ class Postgres:
         if self._user:
             account = pwd.getpwnam(self._user)
             os.chown(self.folder, account.pw_uid, account.pw_gid)
-        self._call(
-            "initdb", "-D", str(self.folder / "data"), "-U", "watchbell", "-A", "trust", "-E", "UTF8", "-N"
-        )
+        data = str(self.folder / "data")
+        if standby_of is None:
+            self._call("initdb", "-D", data, "-U", "watchbell", "-A", "trust", "-E", "UTF8", "-N")
+        else:
+            source = ("-h", "127.0.0.1", "-p", str(standby_of.port), "-U", "watchbell")
+            self._call("pg_basebackup", *source, "-D", data, "-R", "-c", "fast", "--no-sync")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -52,6 +56,7 @@ class Postgres:
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
             "fsync": "off",  # the tests kill processes, not the machine
+            **self._options,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = (self.folder / "log").open("ab")
@@ -88,6 +93,21 @@ class Postgres:
         with psycopg.connect(self._dsn(), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def secure(self, user: str, certificates: tuple[Path, Path, Path]) -> None:
+        """Let one user in with a password only, and speak TLS with those who want it."""
+        data = self.folder / "data"
+        for source, name in zip(certificates[1:], ("server.crt", "server.key"), strict=True):
+            shutil.copy(source, data / name)
+            (data / name).chmod(0o600)
+            if self._user:
+                shutil.chown(data / name, self._user)
+        rules = data / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+
+    def log(self) -> str:
+        """What the server has written down."""
+        return (self.folder / "log").read_text(errors="replace")
 
     def _dsn(self) -> str:
         return f"host=127.0.0.1 port={self.port} user=watchbell dbname=postgres"

@@ -19,53 +19,24 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
 
 from tests.servers import require
+from tests.servers.synapse_config import NAME as NAME
+from tests.servers.synapse_config import Limits, config
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-synapse" / "bin" / "python"  # made by `make synapse`
-NAME = "watchbell.test"
 PATIENCE = 60.0  # seconds for the server to start or stop, and for one call
 STEWARD = "steward"  # the server's administrator
-
-Limits = Literal["none", "default", "strict"]
-_ENDLESS = {"per_second": 100_000, "burst_count": 100_000}
-_ALONE = (
-    "rc_message",
-    "rc_registration",
-    "rc_admin_redaction",
-    "rc_joins_per_room",
-    "rc_key_requests",
-    "rc_3pid_validation",
-    "rc_media_create",
-    "rc_third_party_invite",
-    "rc_room_creation",
-    "rc_profile",
-    "rc_reports",
-    "rc_user_directory",
-    "rc_delayed_event_mgmt",
-)
-_UNLIMITED: Mapping[str, Any] = {
-    **dict.fromkeys(_ALONE, _ENDLESS),
-    "rc_login": dict.fromkeys(("address", "account", "failed_attempts"), _ENDLESS),
-    "rc_joins": dict.fromkeys(("local", "remote"), _ENDLESS),
-    "rc_invites": dict.fromkeys(("per_room", "per_user", "per_issuer"), _ENDLESS),
-}
-# `default` is what Synapse does where nobody sets limits.
-_LIMITS: Mapping[str, Mapping[str, Any]] = {
-    "none": _UNLIMITED,
-    "default": {},
-    "strict": {**_UNLIMITED, "rc_message": {"per_second": 1, "burst_count": 3}},
-}
 
 
 class MatrixError(Exception):
@@ -88,9 +59,12 @@ class Account:
 
 
 class Synapse:
-    """One server; its data outlive `stop`, and `start` goes on with them."""
+    """One server; its data outlive `stop`, and `start` goes on with them.
 
-    def __init__(self, *, limits: Limits = "none", room_version: str = "12") -> None:
+    A `quick` one is spared what nobody looks at, and asks its database without threads: figures are no use there.
+    """
+
+    def __init__(self, *, limits: Limits = "none", room_version: str = "12", quick: bool = False) -> None:
         self.room_version = room_version
         self._program = require(str(PROGRAM))
         self.folder = Path(tempfile.mkdtemp(prefix="watchbell-synapse-"))
@@ -98,58 +72,33 @@ class Synapse:
         self._http = httpx.Client(timeout=PATIENCE)
         self._secret = secrets.token_hex(16)
         self._steward: Account | None = None
+        self._at: float | None = None  # where its clock stands, if it does
         self.generation = 0  # how many workspaces were made here (tests.servers.matrix_people)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
-        self._write(limits, room_version)
+        self._write(limits, room_version, quick=quick)
 
-    def _write(self, limits: Limits, room_version: str) -> None:
+    def _write(self, limits: Limits, room_version: str, *, quick: bool) -> None:
         seed = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         (self.folder / "signing.key").write_text(f"ed25519 a_test {seed}\n", encoding="ascii")
-        log = {
-            "version": 1,
-            "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-            "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "plain"}},
-            "root": {"level": "WARNING", "handlers": ["out"]},
-            "disable_existing_loggers": False,
-        }
-        (self.folder / "log.json").write_text(json.dumps(log), encoding="utf-8")
-        config = {
-            "server_name": NAME,
-            "public_baseurl": f"{self.url}/",
-            "pid_file": str(self.folder / "pid"),
-            "listeners": [
-                {
-                    "port": self.port,
-                    "bind_addresses": ["127.0.0.1"],
-                    "type": "http",
-                    "resources": [{"names": ["client"]}],
-                }
-            ],
-            "database": {"name": "sqlite3", "args": {"database": str(self.folder / "homeserver.db")}},
-            "media_store_path": str(self.folder / "media"),
-            "signing_key_path": str(self.folder / "signing.key"),
-            "log_config": str(self.folder / "log.json"),
-            "trusted_key_servers": [],
-            "report_stats": False,
-            "presence": {"enabled": False},
-            "bcrypt_rounds": 4,
-            "macaroon_secret_key": secrets.token_hex(16),
-            "form_secret": secrets.token_hex(16),
-            "registration_shared_secret": self._secret,
-            "filter_timeline_limit": -1,
-            "default_room_version": room_version,
-            "modules": [{"module": "tests.servers.synapse_module.ServerClock", "config": {}}],
-            **_LIMITS[limits],
-        }
-        (self.folder / "homeserver.json").write_text(json.dumps(config), encoding="utf-8")
+        told = config(
+            self.folder,
+            self.url,
+            self.port,
+            secret=self._secret,
+            limits=limits,
+            room_version=room_version,
+            quick=quick,
+        )
+        (self.folder / "homeserver.json").write_text(json.dumps(told), encoding="utf-8")
 
     # -- its life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it, and return when it answers; its clock runs."""
+        self._at = None
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._program, "-m", "synapse.app.homeserver", "-c", str(self.folder / "homeserver.json")],
@@ -160,14 +109,15 @@ class Synapse:
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
         until = time.monotonic() + PATIENCE
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(
                     f"Synapse did not start: {(self.folder / 'log').read_text(encoding='utf-8')}"
                 )
             time.sleep(0.02)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it is there."""
         try:
             return self._http.get(f"{self.url}/health").is_success
         except httpx.TransportError:
@@ -190,10 +140,20 @@ class Synapse:
 
     def set_clock(self, at: float) -> None:
         """Stop the time of the server's events at `at` (seconds since the epoch)."""
+        if at == self._at:
+            return
+        self._at = at
         self._request("POST", f"{self.url}/_watchbell/clock", None, {"json": {"at": at}})
+
+    @property
+    def position(self) -> int:
+        """How far its events are: whoever has read up to here has nothing to read."""
+        said = self._request("GET", f"{self.url}/_watchbell/now", None, {})
+        return int(said.json()["position"])
 
     def run_clock(self, offset: float = 0.0) -> None:
         """Let the time of its events run, so many seconds ahead of this machine's."""
+        self._at = None
         self._request("POST", f"{self.url}/_watchbell/clock", None, {"json": {"offset": offset}})
 
     # -- calls ----------------------------------------------------------------------------------------
@@ -259,6 +219,30 @@ class Synapse:
             body["displayname"] = display
         return _account(self.call("POST", "/_synapse/admin/v1/register", None, body))
 
+    def people(
+        self, people: Sequence[tuple[str, str, Sequence[tuple[str, Any]]]], *, fresh: bool = False
+    ) -> list[list[Account]]:
+        """New accounts by one call: name, display name, and the devices with what they publish (None: no keys).
+
+        Passwords are the names. `fresh`: no room that was made before has an address any more.
+        """
+        asked = [
+            {"name": name, "display": display, "devices": [{"id": i, "keys": keys} for i, keys in devices]}
+            for name, display, devices in people
+        ]
+        said = self.call("POST", "/_watchbell/people", None, {"people": asked, "fresh": fresh})["people"]
+        return [
+            [
+                Account(made["user"], token, ident)
+                for token, (ident, _) in zip(made["tokens"], devices, strict=True)
+            ]
+            for made, (_, _, devices) in zip(said, people, strict=True)
+        ]
+
+    def join(self, room: str, users: Sequence[str]) -> None:
+        """Have them go into a room that is open to them, by one call."""
+        self.call("POST", "/_watchbell/join", None, {"room": room, "users": users})
+
     def login(self, name: str) -> Account:
         """Another device of an account."""
         identifier = {"type": "m.id.user", "user": name}
@@ -295,7 +279,7 @@ def _account(said: Mapping[str, Any]) -> Account:
 @cache
 def shared(room_version: str = "12") -> Synapse:
     """The one server of this process without limits, started at its first use and ended with the process."""
-    server = Synapse(room_version=room_version)
+    server = Synapse(room_version=room_version, quick=True)
     atexit.register(server.close)
     server.start()
     return server

@@ -1,23 +1,30 @@
-"""A module inside the tests' Synapse: they set the time of its events, it waits for no disk, and ends with them."""
+"""A module inside the tests' Synapse: they set the time of its events, make people at once, and it is fast."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from synapse.module_api import ModuleApi
+from synapse.events import validator
+from synapse.handlers.delayed_events import DelayedEventsHandler
+from synapse.handlers.user_directory import UserDirectoryHandler
+from synapse.module_api import DirectServeJsonResource, ModuleApi, parse_json_object_from_request
+from synapse.storage.databases.main.lock import Lock
 from synapse.storage.engines.sqlite import Sqlite3Engine
+from synapse.types import create_requester
 from synapse.util.clock import Clock
-from twisted.web.resource import Resource
+from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import execute
 from twisted.web.server import Request
 
-PATH = "/_watchbell/clock"
+PATH = "/_watchbell"
 WAITING = ("synapse.notifier", "synapse.handlers.sync")  # how long a request waits is no matter of the events
 WRITING = "synapse.events.builder"
+LIMITING = "synapse.api.ratelimiting"
 
 
 _connected = Sqlite3Engine.on_new_connection
@@ -32,6 +39,22 @@ def _without_fsync(engine: Sqlite3Engine, connection: Any) -> None:
 Sqlite3Engine.on_new_connection = _without_fsync
 
 
+def _in_one_thread(pool: ConnectionPool, work: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Ask the database at once: handing each question to a thread costs more than SQLite's answer."""
+    return execute(pool._runWithConnection, work, *args, **named)
+
+
+def _make_quick() -> None:
+    """Leave out what costs time with every event and changes nothing: schemas are not checked, events still are."""
+    ConnectionPool.runWithConnection = _in_one_thread
+    # A lock that is released at once, as without threads, would be renewed for ever: its timer is set up too late.
+    Lock._setup_looping_call = lambda _lock: None
+    for handler in (DelayedEventsHandler, UserDirectoryHandler):
+        handler.notify_new_event = lambda _handler: None
+    for made in (validator.POWER_LEVELS_VALIDATOR, validator.MENTIONS_VALIDATOR):
+        made.check_schema = lambda *_schema: None
+
+
 class ServerClock:
     """Waiting goes by the real time, events by a clock of their own.
 
@@ -40,12 +63,18 @@ class ServerClock:
     A stopped clock gives every new event a millisecond of its own all the same, so that their order shows.
     """
 
-    def __init__(self, _config: Any, api: ModuleApi) -> None:
+    def __init__(self, config: Mapping[str, Any], api: ModuleApi) -> None:
         self.at: float | None = None
         self.offset = 0.0
         self._written = 0
         Clock.time_msec = lambda _clock: self._now(sys._getframe(1).f_globals["__name__"])
-        api.register_web_resource(PATH, _Setting(self))
+        if config.get("quick"):
+            _make_quick()
+        else:
+            Clock.time = lambda _clock: self._seconds(sys._getframe(1).f_globals["__name__"])
+        resources = {"clock": _Setting(self), "people": _People(api), "join": _Joining(api), "now": _Now(api)}
+        for name, resource in resources.items():
+            api.register_web_resource(f"{PATH}/{name}", resource)
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def set(self, at: float | None = None, offset: float = 0.0) -> None:
@@ -53,6 +82,14 @@ class ServerClock:
         if at != self.at:
             self._written = 0
         self.at, self.offset = at, offset
+
+    def _seconds(self, caller: str) -> float:
+        """Limits go by the time of the events, too; the rest of the server by the machine's.
+
+        Not on a quick server, which has none: what has been counted is put away in steps of 5 seconds, and between
+        the times of two tests there may be millions of them.
+        """
+        return self.at if caller == LIMITING and self.at is not None else time.time()
 
     def _now(self, caller: str) -> int:
         if caller in WAITING:
@@ -71,15 +108,90 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-class _Setting(Resource):
-    isLeaf = True  # noqa: N815 - Twisted's name
+class _Setting(DirectServeJsonResource):
+    """The clock is set."""
 
     def __init__(self, clock: ServerClock) -> None:
         super().__init__()
         self._clock = clock
 
-    def render_POST(self, request: Request) -> bytes:  # noqa: N802 - Twisted's name
-        """Set it."""
-        self._clock.set(**json.loads(request.content.read()))
-        request.setHeader(b"Content-Type", b"application/json")
-        return b"{}"
+    async def _async_render_POST(self, request: Request) -> tuple[int, Any]:  # noqa: N802 - Synapse's name
+        self._clock.set(**parse_json_object_from_request(request))
+        return 200, {}
+
+
+class _Now(DirectServeJsonResource):
+    """How many events there are: whoever has seen as many has seen them all."""
+
+    def __init__(self, api: ModuleApi) -> None:
+        super().__init__()
+        self._store = api._hs.get_datastores().main
+
+    async def _async_render_GET(self, _request: Request) -> tuple[int, Any]:  # noqa: N802 - Synapse's name
+        return 200, {"position": self._store.get_room_max_token().stream}
+
+
+class _People(DirectServeJsonResource):
+    """A fresh workspace: accounts with their devices and keys, made at once, and no room has an address any more.
+
+    POST {"people": [{"name", "display", "devices": [{"id", "keys"}]}]}; a password is its account's name.
+    """
+
+    def __init__(self, api: ModuleApi) -> None:
+        super().__init__()
+        self._hs = api._hs
+
+    async def _async_render_POST(self, request: Request) -> tuple[int, Any]:  # noqa: N802 - Synapse's name
+        asked = parse_json_object_from_request(request)
+        if asked.get("fresh"):
+            await self._forget_addresses()
+        return 200, {"people": [await self._made(person) for person in asked["people"]]}
+
+    async def _made(self, person: Mapping[str, Any]) -> dict[str, Any]:
+        accounts = self._hs.get_registration_handler()
+        user = await accounts.register_user(
+            localpart=person["name"],
+            password_hash=await self._hs.get_auth_handler().hash(person["name"]),
+            default_display_name=person["display"],
+            by_admin=True,
+            approved=True,
+        )
+        tokens = []
+        for device in person["devices"]:
+            ident, token, *_ = await accounts.register_device(user, device["id"], None)
+            tokens.append(token)
+            if device["keys"]:
+                await self._hs.get_e2e_keys_handler().upload_keys_for_user(user, ident, device["keys"])
+        return {"user": user, "tokens": tokens}
+
+    async def _forget_addresses(self) -> None:
+        store = self._hs.get_datastores().main
+        for table in ("room_alias_servers", "room_aliases"):
+            await store.db_pool.execute("forget_addresses", f"DELETE FROM {table}")  # noqa: S608 - ours
+        store.get_aliases_for_room.invalidate_all()
+
+
+class _Joining(DirectServeJsonResource):
+    """Many go into a room that is open to them: POST {"room", "users"}. Their events are written at once."""
+
+    def __init__(self, api: ModuleApi) -> None:
+        super().__init__()
+        self._hs = api._hs
+
+    async def _async_render_POST(self, request: Request) -> tuple[int, Any]:  # noqa: N802 - Synapse's name
+        asked = parse_json_object_from_request(request)
+        room, users = asked["room"], asked["users"]
+        joins = [
+            {
+                "type": "m.room.member",
+                "room_id": room,
+                "sender": user,
+                "state_key": user,
+                "content": {"membership": "join"},
+            }
+            for user in users
+        ]
+        await self._hs.get_event_creation_handler().create_and_send_new_client_events(
+            create_requester(users[0]), room, None, joins, ratelimit=False
+        )
+        return 200, {}

@@ -117,13 +117,37 @@ async def test_accounts_and_names_begin_anew(server: Synapse, people: MatrixPeop
     assert fresh.newest(seen_by="alice") is None
 
 
+async def test_people_write_and_read_encrypted(server: Synapse) -> None:
+    """Who is there reads it, whoever comes later from then on, and the server knows none of it."""
+    people = MatrixPeople(server, lambda: NIGHT, encrypted=True)
+    people.joins([("alice", "Alice"), ("bob", "Bob"), ("carol", "Carol")])
+    ops = people.creates("ops", members=["alice", "bob"])
+    asked = await people.says("alice", ops, "Redis is down")
+    await people.says("carol", ops, "what is?", asked)
+    await people.edits("alice", asked, "Redis is slow")
+    await people.says("bob", ops, "looking", asked)
+    told = {name: people.view(name) for name in ("alice", "bob", "carol")}
+    for view in (*told.values(), people.beside):
+        view.refresh()
+        assert view.bare == []
+    everything = [("Redis is slow", None), ("what is?", asked), ("looking", asked)]
+    assert [(p.text, p.thread) for p in told["bob"].posts(ops)] == everything
+    assert [(p.text, p.thread) for p in people.beside.posts(ops)] == everything
+    assert [p.text for p in told["carol"].posts(ops)] == ["what is?", "looking"]
+    assert [event["event_id"] for event in told["carol"].unreadable] == [asked]
+    stored = server.call("GET", f"/rooms{path(ops)}/messages", people.bot, dir="b", limit=100)["chunk"]
+    assert "m.room.encrypted" in {event["type"] for event in stored}
+    assert not {"Redis is down", "looking"} & {event["content"].get("body") for event in stored}
+
+
 async def test_the_clock_of_events_stands_or_runs_ahead(server: Synapse, people: MatrixPeople) -> None:
     """A stopped clock still tells which event came first, and says that none is older than nothing."""
     ops = people.creates("ops", members=["alice"])
+    view = people.view("alice")
+    view.refresh()
     server.set_clock(NIGHT.timestamp())
     for text in ("one", "two"):
         await people.says("alice", ops, text)
-    view = people.view("alice")
     view.refresh()
     events = [event for _, event in view.events[-2:]]
     stamps = [event["origin_server_ts"] - int(NIGHT.timestamp() * 1000) for event in events]

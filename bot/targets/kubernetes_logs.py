@@ -1,0 +1,107 @@
+"""The logs of a service's pods: bounded, merged by time, secrets left out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bot.targets import kubernetes_objects as objects
+from bot.targets.kubernetes_cluster import Cluster
+from bot.targets.kubernetes_objects import at, name
+from bot.targets.kubernetes_reads import heading
+from bot.targets.kubernetes_wire import Json, MissingError, path
+from commands.actions import Answer, TargetError
+from commands.values import nearest, shown
+from incidents.ports import RefusedError
+
+MOST_PODS = 10
+MOST_BYTES = 1024**2  # of a pod's log
+_SEARCHED = 5000  # lines of a pod that are looked through for a word
+_SHORT = 15  # lines that a message holds; more of them need a summary above
+_DEFAULT = "kubectl.kubernetes.io/default-container"
+
+
+async def logs(
+    cluster: Cluster,
+    service: str,
+    since: int = 600,
+    tail: int = 100,
+    grep: str | None = None,
+    previous: bool = False,
+    pod: str | None = None,
+) -> Answer:
+    """The newest lines of a service's pods, or of one of them."""
+    known = cluster.service(service)
+    there = await cluster.pods(known)
+    names = [name(each) for each in there]
+    if pod is not None and pod not in names:
+        raise RefusedError(f"{known.name} has no pod {shown(pod)}.{nearest(pod, names)}")
+    chosen = [each for each in there if pod in (None, name(each))][:MOST_PODS]
+    lines = _SEARCHED if grep else tail
+    parts = await asyncio.gather(
+        *(_log(cluster, each, since=since, lines=lines, previous=previous) for each in chosen)
+    )
+    found = sorted(line for each, _ in parts for line in each)
+    notes = [why for _, why in parts if why]
+    if len(there) > len(chosen) and pod is None:
+        notes.append(f"{len(there)} pods run; these are the lines of {len(chosen)}")
+    if grep:
+        found = [line for line in found if grep.casefold() in line[1].casefold()]
+    return _answer(
+        heading(cluster, known, None), known.name, found[-tail:], notes, grep, single=len(chosen) < 2
+    )
+
+
+def _answer(
+    head: str, of: str, found: list[tuple[str, str, str]], notes: list[str], grep: str | None, *, single: bool
+) -> Answer:
+    matching = f" with {shown(grep)}" if grep else ""
+    title = f"{head} · {len(found)} line{'s' if len(found) != 1 else ''}{matching}"
+    if not found:
+        return Answer(title, lines=(f"Nothing{matching} in that time.", *notes))
+    plain = [text if single else f"{pod} {text}" for _, text, pod in found]
+    telling = [line for line in plain if any(word in line.upper() for word in ("ERROR", "WARN", "FATAL"))]
+    above = tuple(line[:300] for line in telling[-3:]) if len(plain) > _SHORT else ()
+    return Answer(title, lines=(*notes, *above), text="\n".join(plain), file_name=f"{of}.log")
+
+
+async def _log(
+    cluster: Cluster, pod: Json, *, since: int, lines: int, previous: bool
+) -> tuple[list[tuple[str, str, str]], str]:
+    """Time, text and pod of each line, or why there are none."""
+    place = str(at(pod, "metadata", "namespace"))
+    query: dict[str, str | int] = {
+        "container": _container(pod),
+        "tailLines": lines,
+        "limitBytes": MOST_BYTES,
+        "timestamps": "true",
+        **({"previous": "true"} if previous else {"sinceSeconds": since}),
+    }
+    try:
+        raw = await cluster.link.text(path("v1", place, "pods", name(pod), "log"), MOST_BYTES, **query)
+    except MissingError:
+        return [], f"{name(pod)} is gone"
+    except TargetError as error:
+        if "says no" not in str(error):
+            raise
+        return (
+            [],
+            f"{name(pod)}: {objects.ailment(pod) or ('no earlier container' if previous else str(error))}",
+        )
+    short = f"…{name(pod)[-11:]}"
+    found = []
+    for line in cluster.redactor.redact(_text(raw)).splitlines():
+        stamp, _, text = line.partition(" ")
+        found.append((stamp, text if text else line, short))
+    return found[-lines:], ""
+
+
+def _text(raw: bytes) -> str:
+    """Bytes that are no UTF-8, control characters and colours as escapes or not at all."""
+    plain = raw.decode("utf-8", "backslashreplace").replace("\r", "")
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in plain)
+
+
+def _container(pod: Json) -> str:
+    """The container that speaks for a pod: the one that its annotation names, else the first."""
+    chosen = at(pod, "metadata", "annotations", _DEFAULT)
+    return str(chosen or at(pod, "spec", "containers", default=[{}])[0].get("name", ""))

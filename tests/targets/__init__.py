@@ -1,0 +1,1 @@
+"""Real targets against real servers: what they show, change, refuse, and make of faults."""

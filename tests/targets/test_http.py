@@ -1,0 +1,261 @@
+"""Named calls against a stand-in of the admin endpoints: what they take, change, refuse, and make of faults."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.targets.http_calls import typed, words
+from bot.targets.http_config import Call
+from commands.actions import Target, TargetError
+from commands.dispatch import drift
+from incidents.ports import RefusedError
+from tests.contracts.http_rig import CALLS
+from tests.servers.admin_http import AdminServer, shared
+from tests.servers.cable import Cable, Fault
+from tests.targets.web_targets import call, progress, router, shown, targets
+
+
+@pytest.fixture
+def server() -> AdminServer:
+    """The stand-in of this test run, as untouched as a new one."""
+    found = shared()
+    found.reset()
+    return found
+
+
+@pytest.fixture
+async def target(server: AdminServer, tmp_path: Path) -> AsyncIterator[Target]:
+    """The target of that stand-in."""
+    extra = {name: {"path": f"/{name}"} for name in ("away", "binary", "huge")}
+    async with targets(tmp_path, router=router(server.url, **extra)) as found:
+        yield found["http"]
+
+
+async def read(target: Target, name: str, arguments: str = "") -> Any:
+    return await target.read("call", call=name, arguments=arguments)
+
+
+async def test_a_read_shows_its_answer_without_secrets(target: Target) -> None:
+    """JSON is laid out; what is called a password goes, and the bot's own token is not in it."""
+    answer = await read(target, "router-config")
+    assert answer.headline.startswith("router-config · 200 OK in ")
+    assert '"max_concurrent_requests": 100' in answer.text
+    assert "hunter22" not in shown(answer)
+    listed = shown(await target.read("calls"))
+    assert "change: http router-scale provider_type=openai desired_instances=…" in listed
+    assert "danger: http cache-clear" in listed
+
+
+async def test_arguments_stay_where_they_belong(target: Target) -> None:
+    """What stands in a path is one segment of it, the rest goes into the query."""
+    found = shown(await read(target, "provider-health", "provider=a/b depth=3"))
+    assert '"provider": "a/b"' in found
+    assert '"depth": "3"' in found
+    with pytest.raises(RefusedError, match="cannot be"):
+        await read(target, "provider-health", "provider=..")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("provider_type=openai desired_instances=10.5", "whole number"),
+        ("provider_type=openai desired_instances=1e9", "whole number"),
+        ("provider_type=openai desired_instances=NaN", "whole number"),
+        ("provider_type=openai desired_instances=５", "whole number"),
+        ("provider_type=openai desired_instances=-5", "at least 1"),
+        ("provider_type=openai desired_instances=0", "at least 1"),
+        ("provider_type=openai desired_instances=11", "at most 10"),
+        ("provider_type=openal desired_instances=5", "one of openai, anthropic, zai"),
+        ("provider_type=openai", "needs desired_instances, as in `http router-scale"),
+        ("provider_type=openai desired_instances=5 force=yes", "no argument"),
+        ("provider_type=openai provider_type=zai desired_instances=5", "twice"),
+        ("openai 5", "name=value"),
+        ("provider_type=openai desired_instances=5; id", "name=value|whole number"),
+        ("provider_type= desired_instances=5", "no value"),
+    ],
+)
+async def test_safety_16_18_what_does_not_fit_is_refused(
+    target: Target, server: AdminServer, arguments: str, told: str
+) -> None:
+    """With a sentence, before anything is sent."""
+    with pytest.raises(RefusedError, match=told):
+        await call(target, "router-scale", arguments)
+    assert server.changes == []
+
+
+@pytest.mark.parametrize("word", ["$(id)", "a;b", "<!channel>", "`id`", "a\u200bb", "а", "-rf", "a\nb"])
+def test_safety_15_16_texts_without_a_schema_are_plain(word: str) -> None:
+    """Letters, digits and a few marks only."""
+    given = Call.model_validate(CALLS["provider-health"])
+    with pytest.raises(RefusedError):
+        typed("provider-health", given, words("provider-health", f"provider={word}"))
+
+
+async def test_lists_and_words_become_what_the_schema_says(target: Target, server: AdminServer) -> None:
+    """The documents' failover: one provider gives way to two."""
+    plan = await call(target, "failover", "unhealthy_provider=openai failover_to=anthropic,zai")
+    assert plan.line == "http failover unhealthy_provider=openai failover_to=anthropic,zai"
+    assert (plan.undo, dict(plan.before)) == (None, {})
+    outcome = await target.run(plan, key="wb-1", progress=progress)
+    assert outcome.kind == "done"
+    body = {"unhealthy_provider": "openai", "failover_to": ["anthropic", "zai"]}
+    assert server.changes == [{"path": "/failover/configure", "body": body, "key": "wb-1"}]
+    with pytest.raises(RefusedError, match="nothing twice"):
+        await call(target, "failover", "unhealthy_provider=openai failover_to=zai,zai")
+
+
+async def test_a_change_shows_what_is_there_now(target: Target) -> None:
+    """The card says from what to what, for which service, and by which request."""
+    plan = await call(target, "router-scale", "provider_type=openai desired_instances=5")
+    assert plan.summary.endswith(": desired_instances 3 → 5")
+    assert plan.service == "intelligent-router"
+    assert plan.notes[0].startswith("POST http://127.0.0.1:")
+    assert plan.undo is not None
+    assert plan.undo["line"] == "http router-scale provider_type=openai desired_instances=3"
+    with pytest.raises(RefusedError, match="is so already"):
+        await call(target, "router-scale", "provider_type=openai desired_instances=3")
+
+
+async def test_a_former_value_outside_of_the_bounds_is_not_brought_back(
+    target: Target, server: AdminServer
+) -> None:
+    """There is no undo that the configuration would refuse."""
+    server.set(instances={"openai": 40})
+    plan = await call(target, "router-scale", "provider_type=openai desired_instances=5")
+    assert plan.undo is None
+
+
+async def test_safety_14_another_declaration_voids_a_plan(server: AdminServer, tmp_path: Path) -> None:
+    """What was approved is what the configuration said then."""
+    async with targets(tmp_path, router=router(server.url)) as made:
+        plan = await call(made["http"], "circuit-reset")
+    other = {"method": "POST", "path": "/cache/clear"}
+    async with targets(tmp_path, router=router(server.url, **{"circuit-reset": other})) as made:
+        assert drift(plan, *await made["http"].observe(plan))
+        with pytest.raises(TargetError, match="no longer as it was planned"):
+            await made["http"].run(plan, key="wb-1", progress=progress)
+    assert server.changes == []
+
+
+async def test_reads_and_changes_are_not_mixed_up(target: Target, server: AdminServer) -> None:
+    """A change never runs as a read."""
+    with pytest.raises(RefusedError, match="takes an approval"):
+        await read(target, "circuit-reset")
+    with pytest.raises(RefusedError, match="only looks"):
+        await call(target, "router-config")
+    with pytest.raises(RefusedError, match="Did you mean circuit-reset"):
+        await call(target, "circuit-rest")
+    assert server.changes == []
+
+
+async def test_answers_other_than_success(target: Target, server: AdminServer) -> None:
+    """4xx: refused, nothing changed. A redirect is not followed; after a change, as 5xx, nobody knows."""
+    with pytest.raises(TargetError, match="409 Conflict"):
+        await target.run(await call(target, "refuses"), key="wb-1", progress=progress)
+    for name, told in (("fails", "500 Internal Server Error"), ("moved", "302 Found")):
+        outcome = await target.run(await call(target, name), key=f"wb-{name}", progress=progress)
+        assert outcome.kind == "unknown"
+        assert told in outcome.text
+    assert [change["key"] for change in server.changes] == ["wb-fails", "wb-moved"]
+    with pytest.raises(TargetError, match="follow no redirects"):
+        await read(target, "away")
+
+
+async def test_bytes_that_are_no_text(target: Target) -> None:
+    """They are replaced, and secrets in them taken out."""
+    found = shown(await read(target, "binary"))
+    assert "\ufffd" in found
+    assert "plantedsecret99" not in found
+
+
+async def test_an_answer_of_ten_megabytes(target: Target) -> None:
+    """It is not taken into memory."""
+    with pytest.raises(TargetError, match="more than 2 MB"):
+        await read(target, "huge")
+
+
+async def test_wrong_credentials(server: AdminServer, tmp_path: Path) -> None:
+    """A sentence that does not repeat them; nothing changed."""
+    async with targets(tmp_path, router=router(server.url, token="wrong-token-12345")) as made:
+        with pytest.raises(TargetError, match="does not let me in: it answers 401") as raised:
+            await read(made["http"], "router-config")
+        assert "wrong-token" not in str(raised.value)
+        with pytest.raises(TargetError, match="does not let me in"):
+            await made["http"].run(await call(made["http"], "circuit-reset"), key="wb-1", progress=progress)
+    assert server.changes == []
+
+
+@pytest.mark.parametrize(
+    ("how", "told", "arrived"),
+    [
+        ("silent", "no answer came", 0),
+        ("half", "no answer came", 1),
+        ("cut", "connection broke", 1),
+        ("huge", "no HTTP", 0),
+        ("garbage", "no HTTP", 0),
+    ],
+)
+async def test_safety_33_a_change_whose_answer_fails_is_unknown(
+    server: AdminServer, tmp_path: Path, how: Fault, told: str, arrived: int
+) -> None:
+    """It is sent once, nothing is claimed, and following it claims nothing either."""
+    async with Cable(server.port) as cable:
+        section = router(f"http://127.0.0.1:{cable.port}")
+        async with targets(tmp_path, patience=0.5, router=section) as made:
+            plan = await call(made["http"], "circuit-reset")
+            cable.fault(how, b"POST")
+            outcome = await made["http"].run(plan, key="wb-1", progress=progress)
+            assert outcome.kind == "unknown"
+            assert told in outcome.text
+            assert await made["http"].follow(plan, key="wb-1", progress=progress) is None
+    assert len(server.changes) == arrived
+
+
+@pytest.mark.parametrize("how", ["silent", "half", "cut", "huge", "garbage"])
+async def test_safety_33_a_read_that_fails_says_so(server: AdminServer, tmp_path: Path, how: Fault) -> None:
+    """One sentence, soon, and the next one is as ever."""
+    async with Cable(server.port) as cable:
+        section = router(f"http://127.0.0.1:{cable.port}")
+        async with targets(tmp_path, patience=0.5, router=section) as made:
+            cable.fault(how, b"GET")
+            with pytest.raises(TargetError, match=r"^router .*\.$"):
+                await read(made["http"], "models")
+            assert "200 OK" in (await read(made["http"], "models")).headline
+
+
+async def test_safety_33_a_door_that_is_closed(server: AdminServer, tmp_path: Path) -> None:
+    """Nothing was sent, so nothing was done."""
+    async with Cable(server.port) as cable:
+        section = router(f"http://127.0.0.1:{cable.port}")
+        async with targets(tmp_path, router=section) as made:
+            plan = await call(made["http"], "circuit-reset")
+            await cable.refuse()
+            with pytest.raises(TargetError, match=r"no connection to .* Nothing was sent"):
+                await made["http"].run(plan, key="wb-1", progress=progress)
+    assert server.changes == []
+
+
+async def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
+    """Is refused, whatever stands behind it."""
+    from tests.servers.redis_server import RedisServer
+
+    with RedisServer(tls=True) as server:
+        async with targets(tmp_path, router=router(f"https://127.0.0.1:{server.port}")) as made:
+            with pytest.raises(TargetError, match="certificate that I do not trust"):
+                await read(made["http"], "models")
+
+
+async def test_calls_of_several_targets_are_found_by_name(server: AdminServer, tmp_path: Path) -> None:
+    """The name alone says which server is meant."""
+    plain = {"driver": "http", "url": server.url, "calls": {"alive": {"path": "/health"}}}
+    async with targets(tmp_path, router=router(server.url), plain=plain) as made:
+        assert (await read(made["http"], "alive")).headline.startswith("alive · 200")
+        assert (await read(made["http"], "models")).headline.startswith("models · 200")
+        with pytest.raises(RefusedError, match="There is no call"):
+            await read(made["http"], "nothing")
+        with pytest.raises(RefusedError, match="There is no call"):
+            await made["http"].read("effect", call="nothing")

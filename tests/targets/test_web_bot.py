@@ -1,0 +1,167 @@
+"""Prometheus, Alertmanager, named calls and health from chat: the whole bot, with real servers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from bot.config import Settings
+from tests.contracts.http_rig import on_web
+from tests.servers import admin_http, prometheus_server
+from tests.servers.alertmanager import alertmanager
+from tests.targets.redis_stage import RealChat, RealStage
+from tests.targets.web_targets import router
+
+
+class WebChat(RealChat):
+    """People in a chat with a bot that operates what is reached by HTTP."""
+
+    admin: admin_http.AdminServer
+    alarms: str
+
+    def __init__(self, stage: RealStage) -> None:
+        super().__init__(stage, None, None)  # type: ignore[arg-type]
+        self.admin = admin_http.shared()
+        self.admin.reset()
+
+
+def knowing(settings: Settings) -> Settings:
+    """What the variables of the configuration hold is known to redaction, as `load` does it."""
+    rules = replace(settings.redaction, values=(*settings.redaction.values, admin_http.TOKEN))
+    return replace(settings, redaction=rules)
+
+
+@pytest.fixture
+async def chat(tmp_path: Path) -> AsyncIterator[WebChat]:
+    """A running bot with an incident that alice opened."""
+    with capture_logs():
+        async with alertmanager(tmp_path, webhook="http://127.0.0.1:1/", token="a token") as alarms:
+            sections = {
+                "router": router(admin_http.shared().url, binary={"path": "/binary"}),
+                "metrics": {"driver": "prometheus", "url": prometheus_server.shared().url},
+                "alarms": {"driver": "alertmanager", "url": alarms},
+            }
+            stage = RealStage(knowing(on_web(**sections)), tmp_path / "data")
+            try:
+                await stage.start()
+                made = WebChat(stage)
+                made.alarms = alarms
+                await made.settle()
+                await made.opens()
+                yield made
+            finally:
+                await stage.close()
+
+
+async def test_figures_from_chat(chat: WebChat) -> None:
+    """A value, a range with its chart, and what Prometheus says of a slip."""
+    chat.mark()
+    await chat.alice.says("/promql sum(up)")
+    await chat.alice.says("/promql vector(1) * time() 1h")
+    await chat.alice.says("/query instances-healthy")
+    await chat.alice.says("/promql sum(up")
+    said = chat.bot_said()
+    assert "sum(up) · 1 now" in said
+    assert "the last 1 h" in said
+    assert "instances-healthy · no series" in said
+    assert "Prometheus does not understand that" in chat.bot_said_to("alice")
+
+
+async def test_a_named_call_is_approved_run_and_taken_back(chat: WebChat) -> None:
+    """Its read at once; the change after an approval; the former value by undo, without another one."""
+    chat.mark()
+    await chat.alice.says("/http router-config")
+    assert "max_concurrent_requests" in chat.bot_said()
+    card = await chat.asks("/http router-scale provider_type=openai desired_instances=5")
+    assert "desired_instances 3 → 5" in card.plain
+    await chat.alice.reacts(card, "✅")
+    assert chat.admin.changes == []
+    await chat.bob.reacts(card, "✅")
+    assert chat.admin.state["instances"]["openai"] == {"desired": 5}
+    await chat.alice.says("/undo 1")
+    assert chat.admin.state["instances"]["openai"] == {"desired": 3}
+    assert [change["key"] for change in chat.admin.changes] == ["wb-1", "wb-2"]
+
+
+async def test_a_dangerous_call_takes_two(chat: WebChat) -> None:
+    """As the configuration declares it."""
+    card = await chat.asks("/http cache-clear")
+    await chat.bob.reacts(card, "✅")
+    assert chat.admin.changes == []
+    await chat.carol.reacts(card, "✅")
+    assert [change["path"] for change in chat.admin.changes] == ["/cache/clear"]
+
+
+async def test_safety_14_a_value_that_moved_voids_the_change(chat: WebChat) -> None:
+    """It is asked again, once, with what is there now."""
+    card = await chat.asks("/http router-scale provider_type=openai desired_instances=5")
+    chat.admin.set(instances={"openai": 4})
+    await chat.bob.reacts(card, "✅")
+    assert chat.admin.changes == []
+    assert "desired_instances 4 → 5" in chat.card().plain
+
+
+async def test_silences_from_chat(chat: WebChat) -> None:
+    """Asked for with its time and reason, approved, made, and ended again by undo."""
+    card = await chat.asks("/silence alertname=RedisDown service=“realtime” 1h why=“planned work”")
+    assert "1 h" in card.plain
+    await chat.bob.reacts(card, "✅")
+    async with httpx.AsyncClient() as client:
+        (made,) = (await client.get(f"{chat.alarms}/api/v2/silences")).json()
+        assert (made["status"]["state"], made["comment"]) == ("active", "planned work [watchbell wb-1]")
+        await chat.alice.says("/undo 1")
+        (made,) = (await client.get(f"{chat.alarms}/api/v2/silences")).json()
+        assert made["status"]["state"] == "expired"
+    chat.mark()
+    await chat.alice.says("/alerts")
+    await chat.alice.says("/silence alertname=RedisDown")
+    assert "no alert fires" in chat.bot_said()
+    assert "for how long" in chat.bot_said_to("alice")
+
+
+async def test_a_broad_silence_takes_two(chat: WebChat) -> None:
+    """A whole service."""
+    card = await chat.asks("/silence service=realtime 1h")
+    await chat.bob.reacts(card, "✅")
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"{chat.alarms}/api/v2/silences")).json() == []
+        await chat.carol.reacts(card, "✅")
+        assert len((await client.get(f"{chat.alarms}/api/v2/silences")).json()) == 1
+
+
+async def test_safety_19_20_what_servers_say_is_data_and_their_secrets_stay_there(chat: WebChat) -> None:
+    """Planted secrets and mentions reach neither chat nor log; refusals of a server are plain text."""
+    chat.mark()
+    for line in ("/http router-config", "/http binary"):
+        await chat.alice.says(line)
+    await chat.approved("/http refuses")
+    chat.admin.set(broken=500)
+    await chat.alice.says("/http models")
+    said = chat.bot_said() + chat.bot_said_to("alice")
+    assert "500 Internal Server Error" in said
+    assert "409 Conflict" in chat.card().plain
+    for secret in ("hunter22-planted", "plantedsecret99", admin_http.TOKEN):
+        assert secret not in said
+        assert secret.encode() not in chat.log_bytes()
+    assert "<!channel>" not in said
+    assert "<b>" not in chat.card().plain
+
+
+async def test_a_call_for_a_while_and_a_dry_run(chat: WebChat) -> None:
+    """A command that may be a read or a change takes both; what cannot be taken back is not done for a while."""
+    chat.mark()
+    await chat.alice.says("/http router-scale provider_type=openai desired_instances=5 --dry-run")
+    assert "desired_instances 3 → 5" in chat.bot_said_to("alice")
+    await chat.alice.says("/http cache-clear for 30m")
+    assert "cannot be taken back" in chat.bot_said_to("alice")
+    assert chat.admin.changes == []
+    card = await chat.asks("/http router-scale provider_type=openai desired_instances=5 for 30m")
+    await chat.bob.reacts(card, "✅")
+    assert chat.admin.state["instances"]["openai"] == {"desired": 5}
+    await chat.waits(31 * 60)
+    assert chat.admin.state["instances"]["openai"] == {"desired": 3}

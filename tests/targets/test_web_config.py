@@ -1,0 +1,123 @@
+"""Targets reached by HTTP in the configuration file: what the manual shows works, and faults have a line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.clock import SystemClock
+from bot.config import load
+from bot.targets import build
+from bot.targets.sandbox_world import World
+from commands.catalogue import Service
+from tests.bot.test_config_faults import BASE, faults
+from tests.contracts.http_rig import on_web
+from tests.servers import admin_http, prometheus_server
+from tests.servers.alertmanager import alertmanager
+from tests.targets.web_targets import router
+
+ROOT = Path(__file__).parents[2]
+HEAD = "targets:\n  sandbox: {driver: sandbox}\n"
+
+
+def with_target(text: str) -> str:
+    """The configuration of the other faults' tests, with one more target."""
+    return BASE.replace("targets: {sandbox: {driver: sandbox}}\n", HEAD + text)
+
+
+async def test_the_calls_of_the_manual(tmp_path: Path) -> None:
+    """Every call of the documents' admin endpoints; each of them is found by its name."""
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL) if "driver: http" in b)
+    example = (ROOT / "watchbell.example.yaml").read_text(encoding="utf-8")
+    targets = block.removeprefix("targets:\n")
+    path = tmp_path / "watchbell.yaml"
+    path.write_text(
+        example.replace("\n  sandbox: {driver: sandbox}\n", f"\n  sandbox: {{driver: sandbox}}\n{targets}")
+    )
+    tokens = {"WATCHBELL_ROUTER_TOKEN": "a token of the test", "WATCHBELL_ALERTMANAGER_TOKEN": "another one"}
+    settings = load(path, {**tokens, **dict.fromkeys(("DATABASE_URL", "MONGODB_URI", "REDIS_URL"), "x")})
+    clock = SystemClock()
+    made = build.targets_of(settings, World(tmp_path / "world.json", clock), clock)
+    try:
+        for target in yaml.safe_load(block)["targets"].values():
+            for name in target["calls"]:
+                assert (await made["http"].read("effect", call=name)).headline in ("read", "change", "danger")
+        plan = await made["http"].plan(
+            "call", call="failover", arguments="unhealthy_provider=openai failover_to=zai"
+        )
+        assert plan.service == "load-balancer"
+    finally:
+        await build.stop(made.values())
+
+
+CALL = "  router:\n    driver: http\n    url: http://router:9091\n    calls:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("  p: {driver: prometheus}\n", "targets.p.url: is missing"),
+        ("  p: {driver: prometheus, url: ftp://x}\n", "targets.p.url: should be a URL"),
+        ("  p: {driver: prometheus, url: 'http://x/?a=b'}\n", "without user, question mark"),
+        ("  p: {driver: prometheus, url: 'http://x', calls: {}}\n", "there is no such setting"),
+        ("  p: {driver: prometheus, url: 'http://x', password: abc}\n", "is a secret"),
+        (CALL + "      a: {path: no}\n", "should be a path"),
+        (CALL + "      a: {path: /../x}\n", "should be a path"),
+        (CALL + "      a: {path: /x, effect: change}\n", "a GET changes nothing"),
+        (CALL + "      a: {path: /x, method: POST, effect: read}\n", "only a GET is a read"),
+        (CALL + "      a: {path: '/x/{y}'}\n", "has to be one of `args`"),
+        (CALL + "      a: {path: /x, args: {y: {minimum: 1}}}\n", "needs an `enum`, or a `type`"),
+        (CALL + "      a: {path: /x, optional: [y]}\n", "`optional` names y"),
+        (CALL + "      a: {path: /x, method: POST, undo: b}\n", "there is no call"),
+        (
+            CALL + "      a: {path: /x, method: POST, undo: b}\n      b: {path: /y}\n",
+            "a GET takes nothing back",
+        ),
+        (CALL + "      a: {path: /x, method: POST, service: webb}\n", 'no service "webb"; did you mean web?'),
+        (
+            CALL
+            + "      a: {path: /x, method: POST, undo: b}\n"
+            + "      b: {path: /y, method: POST, args: {z: {type: integer}}}\n",
+            "that call needs z",
+        ),
+        (
+            CALL + "      a: {path: /x}\n" + CALL.replace("router", "other", 1) + "      a: {path: /x}\n",
+            "has a call of this name already",
+        ),
+    ],
+)
+def test_a_fault_is_one_sentence_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    """Nothing else is wrong."""
+    found = faults(tmp_path, with_target(text))
+    assert len(found) == 1, found
+    assert told in found[0]
+    assert re.match(r"\d+: targets\.", found[0])
+
+
+async def test_what_check_asks(tmp_path: Path) -> None:
+    """Each target says what answers; a call that fails is wrong, a service that is ill is not."""
+    server = admin_http.shared()
+    server.reset()
+    async with alertmanager(tmp_path, webhook="http://127.0.0.1:1/", token="a token") as alarms:
+        settings = on_web(
+            metrics={"driver": "prometheus", "url": prometheus_server.shared().url},
+            alarms={"driver": "alertmanager", "url": alarms},
+            router={**router(server.url), "calls": {"up": {"path": "/health"}, "gone": {"path": "/nothing"}}},
+            checks={"driver": "health"},
+        )
+        well = Service("well", health={"liveness": f"{server.url}/health", "gone": f"{server.url}/nothing"})
+        settings = replace(settings, catalogue=replace(settings.catalogue, services={"well": well}))
+        lines = [f"{name} {line}" async for name, line in build.check(settings, SystemClock())]
+    assert [line.partition(" at ")[0] for line in lines[:2]] == [
+        f"metrics ok    Prometheus {lines[0].split()[3]}",
+        f"alarms ok    Alertmanager {lines[1].split()[3]}",
+    ]
+    assert lines[2].endswith("/health answers 200 OK")
+    assert lines[3].startswith("router wrong gone: GET ")
+    assert lines[4].startswith("checks ok    well, liveness: 200 in ")
+    assert lines[5].startswith("checks ok    well, gone: 4")
