@@ -133,12 +133,11 @@ class Planner:
             raise RefusedError(
                 f"Client {client} is the link of a replica; closing it starts a whole copy anew."
             )
-        name = chosen.get("name") or "no name"
         return self._plan(
             found,
             "kill",
             words=(client,),
-            summary=f"{title(self._link)} kill client {client} ({name}, {chosen['addr']})",
+            summary=f"{title(self._link)} kill client {client} ({chosen['addr']})",
             args={"client": client},
             before={"client": described(chosen)},
             after={"client": None},

@@ -40,8 +40,8 @@ async def _client(asks: Asks, ident: str) -> str | None:
 
 
 def described(client: Mapping[str, str]) -> str:
-    """`worker 10.0.0.7:51234`."""
-    return f"{client.get('name') or '–'} {client.get('addr', '')}"
+    """`10.0.0.7:51234`; not its name, which whoever connects chooses, and which may hold anything."""
+    return client.get("addr", "")
 
 
 def alike(found: int, was: int) -> int:
