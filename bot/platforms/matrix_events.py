@@ -112,9 +112,10 @@ class Events:
         self.spoken.add(room)
         return str(answer["event_id"])
 
-    async def redact(self, room: str, ident: str) -> None:
+    async def redact(self, room: str, ident: str, *, urgency: int = PLAIN) -> None:
         """Take an event back."""
-        await self._api.call("PUT", V3, "rooms", room, "redact", ident, uuid.uuid4().hex)
+        path = (V3, "rooms", room, "redact", ident, uuid.uuid4().hex)
+        await self.counted(urgency, lambda: self._api.call("PUT", *path))
 
     async def state(self, room: str, kind: str, key: str = "") -> dict[str, Any] | None:
         """The content of a state event; None where there is none, or the bot is not in the room."""
@@ -128,8 +129,8 @@ class Events:
     async def put_state(self, room: str, kind: str, content: Mapping[str, Any], key: str = "") -> None:
         """Set a state event; what is set already is not sent again."""
         if await self.state(room, kind, key) != content:
-            self._gate(COSMETIC)
-            await self._api.call("PUT", V3, "rooms", room, "state", kind, key, body=content)
+            path = (V3, "rooms", room, "state", kind, key)
+            await self.counted(COSMETIC, lambda: self._api.call("PUT", *path, body=content))
 
     async def related(self, room: str, ident: str, relation: str, kind: str) -> list[Event]:
         """Every event that relates so to another one now, oldest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,7 +14,7 @@ from bot.chat import DeliveryError
 from bot.platforms.console_text import channel_name
 from bot.platforms.matrix_client import V3, MatrixClient, RefusedCallError
 from bot.platforms.matrix_directory import server_of
-from bot.platforms.matrix_events import Events, content_of
+from bot.platforms.matrix_events import LOUD, PLAIN, Events, content_of
 
 _log = structlog.get_logger()
 
@@ -279,7 +280,9 @@ class Rooms:
         return await self._made(body, key)
 
     async def _made(self, body: Mapping[str, Any], key: str) -> str:
-        answer = await self._api.call("POST", V3, "createRoom", body=body, timeout=30.0)
+        urgency = LOUD if body.get("is_direct") else PLAIN  # a page may wait for a room of direct messages
+        make = partial(self._api.call, "POST", V3, "createRoom", body=body, timeout=30.0)
+        answer = await self._events.counted(urgency, make)
         self._by_key[key] = str(answer["room_id"])
         return self._by_key[key]
 

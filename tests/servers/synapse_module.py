@@ -70,7 +70,7 @@ class ServerClock:
         Clock.time_msec = lambda _clock: self._now(sys._getframe(1).f_globals["__name__"])
         if config.get("quick"):
             _make_quick()
-        else:
+        if config.get("limited"):
             Clock.time = lambda _clock: self._seconds(sys._getframe(1).f_globals["__name__"])
         resources = {"clock": _Setting(self), "people": _People(api), "join": _Joining(api), "now": _Now(api)}
         for name, resource in resources.items():
@@ -86,8 +86,8 @@ class ServerClock:
     def _seconds(self, caller: str) -> float:
         """Limits go by the time of the events, too; the rest of the server by the machine's.
 
-        Not on a quick server, which has none: what has been counted is put away in steps of 5 seconds, and between
-        the times of two tests there may be millions of them.
+        Not on a server without limits: what has been counted is put away in steps of 5 seconds, and between the
+        times of two tests there may be millions of them.
         """
         return self.at if caller == LIMITING and self.at is not None else time.time()
 
