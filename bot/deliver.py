@@ -139,9 +139,13 @@ class Deliverer:
 
     async def _channel(self, name: str, rows: list[Row[Any]], way: Way) -> None:
         """The claimed rows of one channel; the next ones are claimed when these are marked."""
-        await self._in_order([row for row in rows if row.op not in AFTERWARDS], way)
+        said = await self._in_order([row for row in rows if row.op not in AFTERWARDS], way)
         await self._edits([row for row in rows if row.op == "card"], way)
-        await self._in_order([row for row in rows if row.op in LAST], way)
+        last = [row for row in rows if row.op in LAST]
+        if said:
+            await self._in_order(last, way)
+        else:  # nothing can be said where a channel is archived
+            await self._release(last)
         await self._mark(way)
         way.busy -= {name}
 
@@ -164,7 +168,8 @@ class Deliverer:
         """The next rows, pages first; a channel whose first row waits for another try is left alone."""
         return claim(unit, self._boot, store.micros(self._clock.now()), way)
 
-    async def _in_order(self, rows: list[Row[Any]], way: Way) -> None:
+    async def _in_order(self, rows: list[Row[Any]], way: Way) -> bool:
+        """Deliver one after the other; False where one waits for another try, and those behind it with it."""
         for index, row in enumerate(rows):
             try:
                 sent = await self._send.row(row)
@@ -172,9 +177,10 @@ class Deliverer:
                 waits = await self._failed(row, error)
                 if waits:
                     await self._release(rows[index + 1 :])
-                    return
+                    return False
             else:
                 await self._sent([row], sent, way)
+        return True
 
     # -- cards ------------------------------------------------------------------------------------
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot import store
 from bot.chat import Content, Say
 from bot.logbook import Logbook
 from bot.platforms.console import Console
@@ -17,8 +19,8 @@ from tests.safety.rig import Chat, chatting
 async def say(chat: Chat, *texts: str, channel: str) -> None:
     """Put sentences into the outbox."""
 
-    def unit(u: object) -> None:
-        book = Logbook(u, chat.stage.bot.desk, chat.stage.clock.now())  # type: ignore[arg-type]
+    def unit(u: store.Unit) -> None:
+        book = Logbook(u, chat.stage.bot.desk, chat.stage.clock.now())
         for text in texts:
             book.say(Say(channel, template="sentence", data={"text": text}))
         book.finish()
@@ -95,3 +97,35 @@ async def test_a_delivery_that_is_cut_off_leaves_nothing_at_work(
         it.goes_on.set()
         assert await deliverer.drain() == 1
         assert chat.bot_said().count("slow one") == 1
+
+
+async def test_a_channel_is_archived_when_all_was_said_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the chat did not take at once is said first: in an archived channel nobody can."""
+    async with chatting(tmp_path) as chat:
+        post, failed = Console.post, []
+
+        async def posts(console: Console, where: str, content: Content, **given: Any) -> str:
+            if "the end" in content.text and not failed:
+                failed.append(where)
+                raise OSError("the chat is away")
+            return await post(console, where, content, **given)
+
+        monkeypatch.setattr(Console, "post", posts)
+        channel = chat.console.channel_named("#team-realtime")
+        chat.mark()
+
+        def unit(u: store.Unit) -> None:
+            book = Logbook(u, chat.stage.bot.desk, chat.stage.clock.now())
+            book.say(Say(f"console:{channel}", template="sentence", data={"text": "the end"}))
+            book.say(Say(f"console:{channel}", op="archive", lane=2))
+            book.finish()
+
+        await chat.stage.bot.store.run(unit)
+        await chat.stage.bot.deliverer.drain()
+        assert failed == [channel]
+        assert not chat.console.store.channels[channel].archived
+        await chat.waits(60)
+        assert "the end" in chat.bot_said()
+        assert chat.console.store.channels[channel].archived
