@@ -23,6 +23,7 @@ from bot.app import Bot
 from bot.chat import Request
 from bot.config import Settings, load
 from bot.logs import configure
+from bot.loop import settle_memory
 from bot.serve import production, serving
 from tests.servers.slack_server import SlackServer
 
@@ -102,6 +103,7 @@ async def product(data: Path, slack: SlackServer) -> AsyncIterator[tuple[Bot, st
     """Everything that `watchbell run` starts, without limits against floods."""
     async with production(settings(slack.api), data) as (bot, url):
         bot.inbox.unlimited = True
+        settle_memory()
         yield bot, f"{url}{PATH}"
 
 

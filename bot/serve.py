@@ -164,7 +164,6 @@ async def _served(
         bot = await stack.enter_async_context(made)
         await stack.enter_async_context(living(bot))
         measures.watch(bot)
-        settle_memory()
         shows = console if isinstance(console, Console) and shown.demo else None
         pages = BotPages(bot, shown, pace, measures.registry, shows)
         web_app = build(pages)
@@ -218,5 +217,6 @@ async def until_told(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with bot as (_, address):
+        settle_memory()  # here, for it is the whole process's
         started(address)
         await stop.wait()
