@@ -26,13 +26,17 @@ async def promql(expression: Text, over: Duration | None = None, *, ops: Ops) ->
 
 
 @command("query", effect="read")
-async def query(name: Name, over: Duration | None = None, *, ops: Ops) -> Answer:
+async def query(name: Name | None = None, over: Duration | None = None, *, ops: Ops) -> Answer:
     """Evaluate a query by its name in the configuration.
 
-    /query p95       the values now
-    /query p95 1h    over the last hour
+    /query                   which queries there are
+    /query p95-latency       the values now
+    /query p95-latency 1h    over the last hour
     """
     queries = ops.catalogue.queries
+    if name is None:
+        lines = tuple(f"{known}: {expression}" for known, expression in sorted(queries.items()))
+        return Answer(f"Named queries: {len(lines)}", lines=lines, file_name="queries.txt")
     if name not in queries:
         hint = nearest(name, queries) or (f" There are: {', '.join(sorted(queries))}." if queries else "")
         raise RefusedError(f"There is no query {shown(name)}.{hint}")

@@ -383,6 +383,9 @@ async def test_values_are_private_unless_configured(house: House) -> None:
 
 
 async def test_metrics_now_and_over_a_time(house: House) -> None:
+    listed = await house.says("/query")
+    assert listed.headline == "Named queries: 1"
+    assert listed.lines[0].startswith("sockets: ")
     now = await house.says("/query sockets")
     assert now.headline.startswith("sockets · ")
     over = await house.says("/promql websocket_connections_active 1h")
