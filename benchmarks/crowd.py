@@ -14,7 +14,8 @@ from benchmarks.rig import bare_bot
 from bot import store
 from bot.app import database, living, open_store
 from bot.config import load
-from bot.logbook import Desk, Logbook
+from bot.desk import Desk
+from bot.logbook import Logbook
 from bot.redact import Redactor
 from incidents import events as e
 from incidents.life import open_incident

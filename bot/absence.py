@@ -8,7 +8,9 @@ from sqlalchemy import func, select
 
 from bot import store
 from bot.chat import Say
-from bot.logbook import OPEN_STATES, Desk, Happened, Logbook
+from bot.desk import Desk, Happened
+from bot.logbook import Logbook
+from bot.lookups import OPEN_STATES
 from incidents import events as e
 from incidents.policy import CLOCK_LABELS
 

@@ -12,7 +12,8 @@ import structlog
 from sqlalchemy import select
 
 from bot import sources, store
-from bot.logbook import Desk, Logbook
+from bot.desk import Desk
+from bot.logbook import Logbook
 from bot.views import AlertReply
 from incidents import alerts
 from incidents import events as e

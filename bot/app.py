@@ -28,6 +28,7 @@ from bot.catch_up import CatchUp
 from bot.chat import DeliveryError, Platform
 from bot.config import Settings
 from bot.deliver import Deliverer
+from bot.desk import Desk
 from bot.execute import Executor
 from bot.export import export
 from bot.grants import Grants
@@ -35,7 +36,6 @@ from bot.handovers import Handovers
 from bot.house import BotHouse
 from bot.inbox import Inbox
 from bot.lifeboat import Lifeboat
-from bot.logbook import Desk
 from bot.pager import Pager
 from bot.patience import Patient
 from bot.places import Places

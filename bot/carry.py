@@ -10,8 +10,9 @@ import orjson
 
 from bot import relay, store
 from bot.chat import Content, Platform, Request, RetryLaterError, Say, Upload
+from bot.desk import Desk
 from bot.heard import Heard, Person, message_id
-from bot.logbook import Desk, Logbook
+from bot.logbook import Logbook
 from bot.reader import LogReader
 from bot.render import Renderer
 from bot.whispers import Whispers

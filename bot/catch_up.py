@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from bot import store
 from bot.chat import Platform, Reaction, Receive, RetryLaterError
-from bot.logbook import OPEN_STATES, Desk
+from bot.desk import Desk
+from bot.lookups import OPEN_STATES
 from bot.reader import LogReader
 from bot.votes import meaning, means_of
 from bot.work import Work

@@ -14,7 +14,8 @@ from sqlalchemy import Row, select
 from bot import store
 from bot.chat import DeliveryError, Platform, RetryLaterError
 from bot.claims import claim
-from bot.logbook import Desk, Logbook
+from bot.desk import Desk
+from bot.logbook import Logbook
 from bot.opening import NotPostedError
 from bot.outward import Outward
 from bot.pager import NO_SERVICE, Pager

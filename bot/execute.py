@@ -12,8 +12,10 @@ from sqlalchemy import select
 from bot import store
 from bot.chat import Platform, Say, address
 from bot.deliver import Deliverer
+from bot.desk import Desk
 from bot.grants import Grants
-from bot.logbook import Desk, Logbook, fingerprint
+from bot.log_rows import fingerprint
+from bot.logbook import Logbook
 from bot.voters import Count, Voters
 from bot.work import Work
 from commands.actions import NoAnswerError, Ops, Outcome, Plan, Progress, TargetError, Undo

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from bot import relay, store
 from bot.chat import Button, Request, Say
-from bot.logbook import RAN, Desk, Logbook
+from bot.desk import Desk
+from bot.logbook import RAN, Logbook
 from commands.case import Reply
 from commands.dispatch import Place
 from commands.grammar import Parsed, is_command

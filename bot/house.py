@@ -12,7 +12,7 @@ from sqlalchemy import select
 from bot import store
 from bot.chat import Button, Content, Platform
 from bot.config import Settings
-from bot.logbook import Desk
+from bot.desk import Desk
 from bot.reader import LogReader
 from bot.render import Renderer
 from commands.actions import Plan

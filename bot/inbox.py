@@ -17,8 +17,9 @@ from bot import relay, store
 from bot.carry import Carrier
 from bot.chat import Button, Deletion, Edit, Incoming, Platform, Press, Reaction, Request, Say
 from bot.deliver import Deliverer
+from bot.desk import Desk
 from bot.heard import BOT_ACCOUNT, LATE, PRESSED, Heard, Person, message_id, shown, unread
-from bot.logbook import Desk, Logbook
+from bot.logbook import Logbook
 from bot.places import Places
 from bot.render import Renderer
 from bot.votes import react

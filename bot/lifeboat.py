@@ -16,8 +16,9 @@ from sqlalchemy import select
 from bot import store
 from bot.announce import announce
 from bot.chat import Content, DeliveryError, Platform, RetryLaterError, Say
+from bot.desk import Desk
 from bot.facts import PlainFacts
-from bot.logbook import Desk, Logbook
+from bot.logbook import Logbook
 from bot.pager import Pager
 from incidents import due
 from incidents import events as e

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from bot import store
 from bot.app import database, open_store, registry
 from bot.config import Settings
+from bot.desk import Desk
 from bot.export import export
-from bot.logbook import Desk
 from bot.reader import LogReader
 from bot.redact import Redactor
 from bot.render import PlainMarks, Renderer

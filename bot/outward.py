@@ -8,7 +8,7 @@ from typing import Any
 
 from bot import store
 from bot.chat import Button, Content, DeliveryError, Platform
-from bot.logbook import Desk
+from bot.desk import Desk
 from bot.places import Places
 from bot.render import Renderer
 from incidents.incident import Incident

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, or_, select
 
 from bot import store
-from bot.logbook import LIVE, OPEN_STATES, Desk, policy_of
+from bot.desk import Desk, policy_of
+from bot.lookups import LIVE, OPEN_STATES
 from commands.case import Row
 from incidents import oncall
 from incidents.approvals import Action

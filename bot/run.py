@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from bot import store
 from bot.absence import Absence
+from bot.desk import Desk
 from bot.handovers import Handovers
 from bot.lifeboat import Lifeboat
-from bot.logbook import Desk, Logbook
+from bot.logbook import Logbook
 from incidents.ports import Clock, NotRecordedError
 
 log = structlog.get_logger()

@@ -27,7 +27,8 @@ from bot.alerting import Alerting, Taken
 from bot.clock import SystemClock, VirtualClock
 from bot.config import Settings, load
 from bot.config_settings import SourceSettings
-from bot.logbook import Desk, Logbook
+from bot.desk import Desk
+from bot.logbook import Logbook
 from bot.redact import Redactor
 from bot.views import AlertReply
 from bot.web.alerts import read_up_to

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from bot import store
 from bot.chat import DeliveryError, Request, Say
 from bot.config import Settings
-from bot.logbook import outbox_row
+from bot.log_rows import outbox_row
 from bot.platforms.console_store import Message
 from incidents import events as e
 from tests.safety.rig import Change, Chat, Someone, chatting, with_accounts
