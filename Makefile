@@ -23,11 +23,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip check
 	@touch $@
 
-# A homeserver for the tests only, in an environment of its own: its dependencies are not Watchbell's.
-synapse: $(SYNAPSE)/.installed  ## install the Matrix homeserver that tests start
+# Servers for the tests only, in an environment of their own: their dependencies are not Watchbell's. They are
+# Synapse, and SecantusDB, which speaks MongoDB's protocol and is under the GPL: nothing of Watchbell imports it.
+synapse: $(SYNAPSE)/.installed  ## install the Matrix homeserver and the MongoDB server that tests start
 
 $(SYNAPSE)/.installed: requirements-synapse.lock
-	@echo "Installing Synapse into $(SYNAPSE); the first time takes a minute."
+	@echo "Installing Synapse and SecantusDB into $(SYNAPSE); the first time takes a minute."
 	$(PYTHON) -m venv $(SYNAPSE)
 	$(SYNAPSE)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r requirements-synapse.lock
@@ -59,7 +60,7 @@ bench: setup  ## measure; benchmarks/README.md explains the figures
 lock:  ## write the files of locked requirements anew (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.lock $(ARGS)
-	echo matrix-synapse | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
+	printf 'matrix-synapse\nsecantusdb\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet \
 		-o requirements-synapse.lock $(ARGS)
 

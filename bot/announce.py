@@ -24,7 +24,18 @@ RULES: Mapping[type[e.Event], Rule] = {
 
 # What changes nothing that an incident's card shows.
 UNSHOWN = frozenset(
-    {e.PageRepeated, e.PageFailed, e.Joined, e.ActionItemAdded, e.ActionItemDone, e.ActionItemChased}
+    {
+        e.PageRepeated,
+        e.PageFailed,
+        e.Joined,
+        e.ActionItemAdded,
+        e.ActionItemDone,
+        e.ActionItemChased,
+        e.WatchBegan,
+        e.WatchDue,
+        e.WatchMeasured,
+        e.WatchEnded,
+    }
 )
 
 # What is recorded without a word, and why.
@@ -36,6 +47,9 @@ SILENT: Mapping[type[e.Event], str] = {
     e.MessageEdited: "the chat shows the edit",
     e.MessageDeleted: "the chat shows the deletion",
     e.MessageScrubbed: "the command answers who scrubbed; repeating it would point at the secret",
+    e.WatchBegan: "the card says so when the change is done",
+    e.WatchDue: "what it leads to is told at the end, or early where it is worse",
+    e.WatchMeasured: "one look settles nothing",
     e.PolicyAdopted: "a snapshot for the log alone",
     e.HandoverDue: "said by whoever records it (bot/handovers.py)",
     e.CommandRefused: "the refusal went to who asked",

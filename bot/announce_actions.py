@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bot.announce_parts import Page, first_of, page
-from bot.cards import action_card, asked_first, unknown_buttons, vote_buttons
+from bot.cards import action_card, asked_first, undo_buttons, unknown_buttons, vote_buttons
 from bot.chat import Button, Say
 from bot.facts import Facts
 from incidents import events as e
@@ -166,6 +166,15 @@ def cancelling(ev: e.CancelAsked, before: Action, a: Action, batch: Batch, facts
     return [say(a, "cancelling", by=ev.actor), edit(a)]
 
 
+def watched(ev: e.WatchEnded, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
+    """The card says how it ended; a message comes where it is worse, or where nobody can tell."""
+    if ev.verdict == "worse":
+        return [say(a, "watch_worse", undo_buttons(a), text=ev.text), edit(a)]
+    if ev.verdict == "unmeasured":
+        return [say(a, "watch_blind", text=ev.text), edit(a)]
+    return [edit(a)]
+
+
 Rule = Callable[[Any, Any, Any, Batch, Facts], list[Say]]
 
 RULES: Mapping[type[e.Event], Rule] = {
@@ -188,4 +197,5 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.RevertAnnounced: reverting_soon,
     e.RevertKept: edited,
     e.RevertDue: reverting,
+    e.WatchEnded: watched,
 }

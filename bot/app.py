@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from zoneinfo import ZoneInfo
@@ -69,8 +70,9 @@ def modules(*packages: ModuleType) -> list[ModuleType]:
     ]
 
 
+@cache
 def registry() -> Registry:
-    """Every command that there is."""
+    """Every command that there is; worked out once, for it takes longer than the rest of a start."""
     return collect(modules(commands.incident, commands.operations))
 
 

@@ -13,6 +13,7 @@ from incidents.approvals import Action
 from incidents.due import timers
 from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS, Policy, Step
+from incidents.watching import shown
 
 SIGNS = ("🔴", "🟠", "🟡", "🔵")
 BAR = 10
@@ -156,6 +157,7 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
         "seconds": _seconds(a),
         "bar": "",
         "progress": "",
+        "watch": shown(a.watch),
     }
     n = a.number
     details = Button("Details", f"/why {n}")
@@ -194,6 +196,8 @@ def _frozen(a: Action) -> dict[str, Any]:
         "environment": plan.get("environment", ""),
         "danger": plan.get("effect") == "danger",
         "notes": list(plan.get("notes", ())),
+        "sli": a.evidence.get("sli", ""),
+        "runs": list(a.evidence.get("runs", ())),
         "done": plan.get("done", ""),
         "undo_of": a.undo_of,
         "revert_of": a.revert_of,
@@ -242,11 +246,15 @@ def _bar(progress: Progress) -> dict[str, Any]:
 
 def _done_buttons(a: Action) -> tuple[Button, ...]:
     keep = (Button("Keep", f"/keep {a.number}"),) if a.revert_at is not None else ()
+    return (*undo_buttons(a), *keep)
+
+
+def undo_buttons(a: Action) -> tuple[Button, ...]:
+    """The way back of a change that has one; what is itself a way back has none."""
     if not a.reversible or a.undo_of is not None or a.revert_of is not None:
-        return keep
+        return ()
     label = str((a.plan.get("undo") or {}).get("label", ""))
-    undo = Button(f"Undo → {label}" if label else "Undo", f"/undo {a.number}")
-    return (undo, *keep)
+    return (Button(f"Undo → {label}" if label else "Undo", f"/undo {a.number}"),)
 
 
 def unknown_buttons(a: Action) -> tuple[Button, ...]:

@@ -10,8 +10,9 @@ from bot import config_model as model
 from bot import config_settings as made
 from bot.config_check_rotas import starting
 from bot.config_environment import Overrides, secret, with_secrets
+from bot.config_values import worse_by
 from bot.targets import config as targets
-from commands.catalogue import Catalogue, Service, Toggle
+from commands.catalogue import Catalogue, Service, Sli, Toggle, WatchTerms
 from incidents.oncall import Roster, Rota, Rung
 from incidents.policy import Policy, Severity, Step
 
@@ -34,6 +35,7 @@ def build(
         default_policy=config.default_policy,
         catalogue=_catalogue(config, environ),
         postgres=_databases(config.postgres, environ),
+        mongo=_databases(config.mongo, environ),
         channels=made.ChannelSettings(
             tuple(config.channels.ops),
             config.channels.team,
@@ -159,8 +161,16 @@ def _databases(
             "url": secret(database.url_env, environ),
             **({"db": database.db} if isinstance(database, model.RedisDatabase) else {}),
             **({"database": database.database} if isinstance(database, model.PostgresDatabase) else {}),
+            **(_documents(database) if isinstance(database, model.MongoDatabase) else {}),
         }
         for name, database in section.items()
+    }
+
+
+def _documents(database: model.MongoDatabase) -> dict[str, Any]:
+    return {
+        "database": database.database,
+        "readable": {name: tuple(fields) for name, fields in database.readable.items()},
     }
 
 
@@ -184,6 +194,8 @@ def _service(name: str, service: model.Service) -> Service:
         port=service.port,
         health=dict(service.health),
         metrics=service.metrics or "",
+        sli=_sli(service.sli),
+        watch=_watch(service.watch),
         links=dict(service.links),
         toggles={key: Toggle(toggle.normal, toggle.relief) for key, toggle in service.toggles.items()},
         redis=service.redis,
@@ -192,6 +204,16 @@ def _service(name: str, service: model.Service) -> Service:
         runbook=service.runbook or "",
         approvals=dict(service.approvals),
     )
+
+
+def _sli(section: model.Sli | None) -> Sli | None:
+    if section is None:
+        return None
+    return Sli(section.name, section.query, section.unit, section.better, section.target or "")
+
+
+def _watch(section: model.Watch | None) -> WatchTerms | None:
+    return WatchTerms(section.window, *worse_by(section.worse_by)) if section is not None else None
 
 
 def _approvals(section: model.Approvals) -> made.ApprovalSettings:

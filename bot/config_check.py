@@ -31,11 +31,14 @@ _REFERENCES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("services.*.cluster", "target", "targets", ()),
     ("services.*.redis", "Redis", "redis", ()),
     ("services.*.postgres", "PostgreSQL", "postgres", ()),
+    ("services.*.sli.target", "target", "targets", ()),
     ("services.*.depends_on.*", "service", "services", ()),
     ("redis.*.target", "target", "targets", ()),
     ("redis.*.service", "service", "services", ()),
     ("postgres.*.target", "target", "targets", ()),
     ("postgres.*.service", "service", "services", ()),
+    ("mongo.*.target", "target", "targets", ()),
+    ("mongo.*.service", "service", "services", ()),
     ("approvals.raises.*.service", "service", "services", ()),
 )
 # Words that messages and steps use for something else.
@@ -158,8 +161,23 @@ def _services(data: Any) -> Iterator[Finding]:
         if name in texts(fields.get("depends_on")):
             place = texts(fields["depends_on"]).index(name)
             yield Finding(("services", name, "depends_on", place), "a service does not depend on itself")
+        yield from _watched(str(name), fields, targets)
         if "cluster" not in fields and fields.get("runtime") != "none" and "sandbox" not in targets:
             yield Finding(("services", name), "`cluster:` is missing: say which of the targets runs it")
+
+
+def _watched(name: str, fields: Any, there: Any) -> Iterator[Finding]:
+    """A figure that nobody can be asked for, and one that is to be followed and is not there."""
+    if mapping(fields).get("watch") is not None and not mapping(fields, "sli"):
+        yield Finding(("services", name, "watch"), "there is nothing to follow: the service has no `sli`")
+    if not mapping(fields, "sli"):
+        return
+    chosen = mapping(fields, "sli").get("target")
+    places = [chosen] if isinstance(chosen, str) else list(there)
+    drivers = [str(mapping(there, place).get("driver")) for place in places if place in there]
+    if drivers and not any("prometheus" in targets.serves(driver) for driver in drivers):
+        path = ("services", name, "sli", *(["target"] if isinstance(chosen, str) else []))
+        yield Finding(path, "no Prometheus answers that: name a target with the driver prometheus")
 
 
 def _approvals(data: Any) -> Iterator[Finding]:
@@ -181,7 +199,7 @@ def _approvals(data: Any) -> Iterator[Finding]:
         key = "widen_after" if "widen_after" in terms else "expires"
         yield Finding(("approvals", key), "the other approvers would be asked only when the request is void")
     environments = {"production"}
-    for section in ("services", "redis", "postgres"):
+    for section in ("services", "redis", "postgres", "mongo"):
         environments |= {environment for _, environment in each_text(data, f"{section}.*.environment")}
     for path, word in each_text(data, "approvals.raises.*.environment"):
         if word not in environments:

@@ -23,6 +23,7 @@ from bot.config_values import (
     MatrixUser,
     Name,
     Pause,
+    Query,
     Regex,
     Role,
     ServiceName,
@@ -31,9 +32,12 @@ from bot.config_values import (
     SlackMember,
     SlackPrefix,
     Text,
+    Unit,
     Url,
     Variable,
+    Window,
     Word,
+    WorseBy,
     Zone,
 )
 from bot.platforms import slack_config
@@ -150,6 +154,21 @@ class Toggle(Model):
     relief: Line
 
 
+class Sli(Model):
+    """`query` has one value; `unit` stands behind it."""
+
+    name: Label = "SLI"
+    query: Query
+    unit: Unit = ""
+    better: Literal["lower", "higher"] = "lower"
+    target: str | None = None
+
+
+class Watch(Model):
+    window: Window = 600
+    worse_by: WorseBy = "20%"
+
+
 class Service(Model):
     aliases: list[Word] = []
     description: Text = ""
@@ -166,6 +185,8 @@ class Service(Model):
     port: int | None = Field(default=None, ge=1, le=65_535)
     health: dict[Name, Url] = {}
     metrics: Url | None = None
+    sli: Sli | None = None
+    watch: Watch | None = None
     links: dict[Name, Url] = {}
     toggles: dict[Variable, Toggle] = {}
     redis: str | None = None
@@ -192,6 +213,13 @@ class PostgresDatabase(Database):
     """`database` is what it is called on its target's server."""
 
     database: Line | None = None
+
+
+class MongoDatabase(Database):
+    """`readable` names the fields of each collection that are shown without an approval."""
+
+    database: Line
+    readable: dict[Line, list[Line]] = {}
 
 
 class Target(Model):
@@ -368,6 +396,7 @@ class Config(Model):
     services: dict[ServiceName, Service] = {}
     redis: dict[Name, RedisDatabase] = {}
     postgres: dict[Name, PostgresDatabase] = {}
+    mongo: dict[Name, MongoDatabase] = {}
     queries: dict[Name, Text] = {}
     contacts: dict[Name, Outside] = {}
     approvals: Approvals = Approvals()

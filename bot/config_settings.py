@@ -172,6 +172,7 @@ class Settings:
     default_policy: str
     catalogue: Catalogue
     postgres: Mapping[str, Mapping[str, Any]]
+    mongo: Mapping[str, Mapping[str, Any]]
     channels: ChannelSettings
     contacts: tuple[OutsideContact, ...]
     approvals: ApprovalSettings

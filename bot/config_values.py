@@ -15,6 +15,7 @@ from bot.platforms import matrix_config, slack_config
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 366 * _UNITS["d"]
+_LONGEST_WINDOW = 6 * _UNITS["h"]
 
 
 def duration(value: object, least: int = 1) -> int:
@@ -42,6 +43,40 @@ def _delay(value: object) -> int:
 
 def _pause(value: object) -> int:
     return duration(value, least=10)
+
+
+def _window(value: object) -> int:
+    found = duration(value, least=60)
+    if found > _LONGEST_WINDOW:
+        raise ValueError("should be at most 6h")
+    return found
+
+
+def worse_by(value: str) -> tuple[float, bool]:
+    """How much, and whether that is a part of the figure: (0.2, True) for `20%`, (0.01, False) for `0.01`."""
+    number = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%?)", value, re.ASCII)
+    if number is None:
+        raise ValueError("should be a percentage such as 20%, or a difference such as 0.01")
+    return (float(number[1]) / 100, True) if number[2] else (float(number[1]), False)
+
+
+def _worse_by(value: object) -> str:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    told = f"{value:f}" if isinstance(value, float) else str(value)
+    worse_by(told if plain or isinstance(value, str) else "")
+    return told
+
+
+def _unit(value: str) -> str:
+    if len(value) > 12 or not value.isprintable():
+        raise ValueError("should be a short word such as s, ms, ratio or req/s")
+    return value.strip()
+
+
+def _query(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty")
+    return _text(value)
 
 
 def _unless_none(value: object) -> int | None:
@@ -139,6 +174,10 @@ MatrixSpace = Annotated[str, AfterValidator(matrix_config.space)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Duration = Annotated[int, BeforeValidator(duration)]
 Delay = Annotated[int, BeforeValidator(_delay)]
+Window = Annotated[int, BeforeValidator(_window)]
+WorseBy = Annotated[str, BeforeValidator(_worse_by)]
+Query = Annotated[str, AfterValidator(_query)]
+Unit = Annotated[str, AfterValidator(_unit)]
 Pause = Annotated[int, BeforeValidator(_pause)]
 Cadence = Annotated[int | None, BeforeValidator(_unless_none)]
 Count = Annotated[int, Field(ge=1, le=10)]

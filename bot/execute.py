@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 from sqlalchemy import select
@@ -13,10 +15,13 @@ from bot import store
 from bot.chat import Platform, Say, address
 from bot.deliver import Deliverer
 from bot.desk import Desk
+from bot.evidence import evidence, figure
 from bot.grants import Grants
 from bot.log_rows import fingerprint
 from bot.logbook import Logbook
+from bot.sli import Indicators
 from bot.voters import Count, Voters
+from bot.watching import Watcher
 from bot.work import Work
 from commands.actions import NoAnswerError, Ops, Outcome, Plan, Progress, TargetError, Undo
 from commands.case import Reply, sentence
@@ -68,6 +73,8 @@ class Executor:
         self._voters = Voters(
             log_store, desk.settings, platforms, lambda: grants.refresh(clock.now(), at_once=True)
         )
+        self._indicators = Indicators(ops, desk.redactor, clock, work)
+        self._watcher = Watcher(log_store, desk, self._indicators, clock, work)
         self._queues: dict[str, deque[int]] = {}  # approved actions by what they change; the first is at work
         self._at_work: set[int] = set()
         self._left_told: set[int] = set()
@@ -94,7 +101,9 @@ class Executor:
             covered = f"covered by the approval of #{result.number}" if result.covered else ""
             terms = Terms(undo_of=result.number, covered=covered)
         channels = await self._channels(place)
-        able, guarded = await self._able(by, channels), await self._voters.guarded(channels)
+        able, guarded, sli = await asyncio.gather(
+            self._able(by, channels), self._voters.guarded(channels), self._figure(plan, terms)
+        )
         if guarded and not assured and plan.effect == "danger":
             terms = replace(terms, covered="")
 
@@ -117,11 +126,18 @@ class Executor:
                 terms=terms,
                 able=able,
                 guarded=guarded,
+                sli=sli,
             )
             book.finish()
             return None
 
         return await self._store.run(unit)
+
+    async def _figure(self, plan: Plan | None, terms: Terms) -> str:
+        """What the card shows of the service beside a plan; nobody votes on one that is covered."""
+        if plan is None or terms.covered:
+            return ""
+        return await figure(self._indicators, self._desk.settings.catalogue, plan)
 
     def _taking_back(self, book: Logbook, number: int | None, place: Place) -> int | None:
         """The request that takes back `number` and waits or runs; None where there is none."""
@@ -164,6 +180,7 @@ class Executor:
         terms: Terms,
         able: list[str],
         guarded: bool,
+        sli: str = "",
     ) -> int:
         """Record the proposal; the number it got."""
         rules = self._desk.settings.approvals
@@ -188,6 +205,7 @@ class Executor:
             revert_of=terms.revert_of,
             again_of=terms.again_of,
             guarded=guarded,
+            evidence=evidence(book, plan, place.number, sli) if not terms.covered else {},
         )
         events: list[e.Event] = [freeze(asked, number=number, now=book.now)]
         if terms.covered:
@@ -205,6 +223,8 @@ class Executor:
             self._work.spawn(self._cancel(number), f"cancel #{number}")
         elif kind == "RevertDue":
             self._work.spawn(self._revert(number), f"revert #{number}")
+        elif kind == "WatchDue":
+            self._watcher.look(number)
 
     def begin(self, number: int) -> None:
         """Run an approved action beside everything else."""
@@ -229,6 +249,7 @@ class Executor:
                 self._at_work.add(action.number)
                 self._work.spawn(self._follow(action), f"follow #{action.number}")
         await self._revert_missed()
+        await self._watcher.recover()
 
     async def _revert_missed(self) -> None:
         """Reverts that were due when the process died, before their request was made."""
@@ -302,13 +323,11 @@ class Executor:
         if too_old := approvals.stale(action, self._clock.now()):
             await self._record(number, *too_old)
             return
-        try:
-            identity, state = await self._ops.target(plan.target).observe(plan)
-        except Exception as error:  # noqa: BLE001 - the edge to a target: nothing has been changed yet
-            text = self._desk.redactor.redact(_told(error))
-            await self._record(number, e.ActionFailed(at=self._clock.now(), actor=e.BOT, text=text))
+        watch, seen = await asyncio.gather(self._watcher.before(action, plan), self._observed(plan))
+        if isinstance(seen, str):
+            await self._record(number, e.ActionFailed(at=self._clock.now(), actor=e.BOT, text=seen))
             return
-        moved = [*drift(plan, identity, state), *self._other_rules(action, plan)]
+        moved = [*drift(plan, *seen), *self._other_rules(action, plan)]
         if moved:
             await self._void(action, plan, moved)
             return
@@ -319,8 +338,15 @@ class Executor:
         elif not approvals.enough(action, count.counted):
             short = approvals.short_of_votes(action, lost=count.lost, now=self._clock.now())
             await self._record(number, *short)
-        elif await self._claim(number, plan, count):
+        elif await self._claim(number, plan, count, watch):
             await self._execute(number, plan)
+
+    async def _observed(self, plan: Plan) -> tuple[str, Mapping[str, Any]] | str:
+        """Identity and state now, or why they cannot be seen."""
+        try:
+            return await self._ops.target(plan.target).observe(plan)
+        except Exception as error:  # noqa: BLE001 - the edge to a target: nothing has been changed yet
+            return self._desk.redactor.redact(_told(error))
 
     def _other_rules(self, action: Action, plan: Plan) -> list[str]:
         """What the configuration asks for now and did not when this was asked."""
@@ -329,7 +355,7 @@ class Executor:
             return []
         return [f"it takes {needed} approval{'s' if needed != 1 else ''} now, it took {action.quorum}"]
 
-    async def _claim(self, number: int, plan: Plan, count: Count) -> bool:
+    async def _claim(self, number: int, plan: Plan, count: Count, watch: e.WatchBegan | None) -> bool:
         """Record the start, holding the target's lock; False where somebody else was first."""
 
         def unit(u: store.Unit) -> bool:
@@ -349,7 +375,7 @@ class Executor:
                 return False
             u.upsert(store.locks, {"name": plan.subject}, {"holder": str(number)})
             events = approvals.start(action, boot=self._boot, counted=counted, now=book.now)
-            book.record(f"action-{number}", *events)
+            book.record(f"action-{number}", *events, *([replace(watch, at=book.now)] if watch else []))
             book.finish()
             return True
 
@@ -459,6 +485,7 @@ class Executor:
             "incident" if action.incident is not None else "operations", action.channel, action.incident
         )
         able = await self._able(action.requester, await self._channels(place))
+        sli = await self._figure(again, Terms())
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -479,6 +506,7 @@ class Executor:
                     terms=terms,
                     able=able,
                     guarded=action.guarded,
+                    sli=sli,
                 )
             book.finish()
 
@@ -516,8 +544,9 @@ class Executor:
             await self._say(action, f"#{number} could not go back by itself: {error}")
             return
         moved = any(state.get(key) != value for key, value in action.after.items() if key in state)
-        covered = "" if moved else f"covered by the approval of #{number}"
+        terms = Terms(revert_of=number, covered="" if moved else f"covered by the approval of #{number}")
         able = await self._able(action.requester, await self._channels(place))
+        sli = await self._figure(back, terms)
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -529,9 +558,10 @@ class Executor:
                 by=action.requester,
                 place=place,
                 revert_after=None,
-                terms=Terms(revert_of=number, covered=covered),
+                terms=terms,
                 able=able,
                 guarded=action.guarded,
+                sli=sli,
             )
             book.finish()
 

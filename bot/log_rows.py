@@ -67,6 +67,7 @@ def action_row(a: Action) -> dict[str, Any]:
         "target": str(a.plan.get("subject", "")),
         "fingerprint": fingerprint(a.plan, a.incident, a.channel),
         "boot": a.boot,
+        "command": str(a.plan.get("command", "")),
     }
 
 

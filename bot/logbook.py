@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from bot import store
 from bot.amend import ERASED
-from bot.announce import announce
+from bot.announce import UNSHOWN, announce
 from bot.chat import Button, Say
 from bot.desk import Desk, Happened
 from bot.facts import Contacted
@@ -19,6 +19,7 @@ from bot.log_rows import action_row, incident_row, outbox_row
 from bot.lookups import Lookups
 from bot.relay import answer_ref
 from bot.scrub import Erased, scrub
+from bot.watch_rows import beside
 from bot.ways import incident_of, spread
 from commands.incident.runbook import matching, section
 from incidents import approvals, due, oncall
@@ -113,6 +114,8 @@ class Logbook(Lookups):
         elif isinstance(event, e.RevertDue) and isinstance(after, Action):
             # Kept until the way back has been asked for, so that a crash between the two loses nothing.
             self.unit.upsert(store.locks, {"name": f"revert:{after.number}"}, {"holder": stream})
+        else:
+            beside(self, event, after)
 
     def adopt(self, policy: Policy) -> None:
         """Keep a snapshot of the policy, once."""
@@ -216,7 +219,13 @@ class Logbook(Lookups):
             facts = LogFacts(self, h)
             made = announce(h.event, h.before, h.after, batch=batches[h.stream], facts=facts)
             says += [(say, h.position) for say in made if say.op == "card" or not h.said]
-            if isinstance(h.after, Action) and h.after.incident is not None and h.before is not h.after:
+            shown = type(h.event) not in UNSHOWN
+            if (
+                shown
+                and isinstance(h.after, Action)
+                and h.after.incident is not None
+                and h.before is not h.after
+            ):
                 number = h.after.incident
                 says.append(
                     (Say(channel=f"incident:{number}", op="card", ref=f"incident:{number}", lane=2), None)
@@ -266,7 +275,7 @@ class Logbook(Lookups):
             if self.desk.observed is not None:
                 self.desk.observed(h.stream, h.event, self._number_of(h))
             if isinstance(h.after, Action) and isinstance(
-                h.event, e.ActionApproved | e.CancelAsked | e.RevertDue
+                h.event, e.ActionApproved | e.CancelAsked | e.RevertDue | e.WatchDue
             ):
                 self.desk.acted(h.after.number, type(h.event).__name__)
 

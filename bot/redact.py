@@ -42,7 +42,11 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
         ),
         (
             ("requirepass", "masterauth"),
-            r"(?i)(\b(?:requirepass|masterauth)[\"']?\s{1,3}[\"']?)[^\s\"']{1,500}",
+            # On the next line only where it stands alone there, as in an answer of Redis's own client.
+            (
+                r"(?im)(\b(?:requirepass|masterauth)[\"']?"
+                r"(?:[^\S\n]{1,3}|\s{0,2}\n\s{0,2}(?:\d{1,3}\)\s)?(?=\S{1,500}$))[\"']?)[^\s\"']{1,500}"
+            ),
         ),
         (("auth ",), r"(?im)(^\s{0,8}auth\s{1,3})[^\s\"']{4,500}$"),
         (
@@ -73,6 +77,8 @@ _HINTS = tuple(
     )
     if not any(other != hint and other in hint for other in _WORD_HINTS)
 )
+_WORD = 500  # characters; what is longer is a document, not a secret
+_BETWEEN = " \n\t,;\"'{}[]()&<>|"  # what stands between words
 _BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
@@ -99,6 +105,14 @@ class Redactor:
             if hint in lowered:
                 return _thorough(text, lowered)
         return text
+
+    def beginning(self, text: str) -> str:
+        """The beginning of a text that somebody else has cut off, without its secrets.
+
+        The last word goes as well, for half of a secret looks like any other text; one of over 500 characters stays.
+        """
+        end = max(text.rfind(sign) for sign in _BETWEEN) + 1
+        return self.redact(text[:end] if len(text) - end <= _WORD else text)
 
     def redact_data(self, value: Any) -> Any:
         """The same of every text in plain data or a dataclass, however deep.

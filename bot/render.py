@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -87,27 +88,21 @@ class Renderer:
 
     def __init__(self, zone: str = "UTC") -> None:
         self.plain_marks = PlainMarks(zone)
-        self._environment = Environment(
-            loader=FunctionLoader(_source),
-            undefined=StrictUndefined,
-            finalize=_finalize,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            cache_size=400,
-            autoescape=False,  # noqa: S701  # no HTML here: `finalize` escapes for the platform at hand
-        )
-        self._environment.filters.update(_FILTERS)
+        self._environment = _environment()
         self._templates: dict[str, Template] = {}
 
     def render(self, template: str, data: Mapping[str, Any], marks: Marks) -> Rendered:
         """The template `NAME.j2` filled with plain data; raises jinja2.UndefinedError for what is missing."""
-        found = self._templates.get(template)
-        if found is None:
-            found = self._templates[template] = self._environment.get_template(f"{template}.j2")
         mentions: dict[str, None] = {}
-        text = found.render({**data, "_marks": marks, "_mentions": mentions})
+        text = self.template(template).render({**data, "_marks": marks, "_mentions": mentions})
         return Rendered(_BLANKS.sub("", text).strip("\n "), tuple(mentions))
+
+    def template(self, name: str) -> Template:
+        """The template, translated at its first use."""
+        found = self._templates.get(name)
+        if found is None:
+            found = self._templates[name] = self._environment.get_template(f"{name}.j2")
+        return found
 
     def plain(self, template: str, data: Mapping[str, Any]) -> str:
         """The same as plain text."""
@@ -122,6 +117,23 @@ class Renderer:
     def names(self) -> list[str]:
         """Every template there is."""
         return sorted(path.stem for path in resource("templates", "chat").glob("[!_]*.j2"))
+
+
+@cache
+def _environment() -> Environment:
+    """The templates, each translated into Python once."""
+    made = Environment(
+        loader=FunctionLoader(_source),
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=400,
+        autoescape=False,  # noqa: S701  # no HTML here: `finalize` escapes for the platform at hand
+    )
+    made.filters.update(_FILTERS)
+    return made
 
 
 _INCLUDE = re.compile(r'\{% include "(_\w+)\.j2" %\}')

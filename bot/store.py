@@ -13,6 +13,7 @@ from bot.store_audit import VerifyReport, audit
 from bot.store_boot import BootLock
 from bot.store_database import backup, is_outage, open_engine, upgrade
 from bot.store_schema import (
+    HAS_RUN,
     METADATA,
     actions,
     alerts,
@@ -33,6 +34,7 @@ from bot.store_writer import Writer
 from incidents.ports import NotRecordedError
 
 __all__ = [
+    "HAS_RUN",
     "METADATA",
     "BootLock",
     "DuplicateError",

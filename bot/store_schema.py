@@ -56,6 +56,7 @@ METADATA = MetaData(
     }
 )
 _WAITING = "sent_at IS NULL AND failed IS NULL"
+_RAN = "state IN ('done', 'failed', 'unknown')"
 
 
 def _some(where: str, *columns: str) -> Index:
@@ -163,7 +164,10 @@ actions = Table(
     Column("fingerprint", Text, nullable=False),
     Column("boot", Text),
     Column("updated_at", Micros, nullable=False),
+    Column("command", Text, nullable=False, server_default=""),
+    _some(_RAN, "target", "command", "number"),
 )
+HAS_RUN = text(f"actions.{_RAN}")  # of an action, in the words of its index: a database uses it for no others
 locks = Table(
     "locks",
     METADATA,

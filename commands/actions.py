@@ -101,6 +101,7 @@ class Answer:
     file_name: str = "output.txt"
     private: bool = False
     chart: bytes = b""  # a picture (PNG) beside what is said
+    figures: tuple[float, ...] = ()  # the values that are shown, for those who reckon with them
 
 
 Progress = Callable[[int, int, str], Awaitable[None]]  # done, total, what of

@@ -16,6 +16,33 @@ class Toggle:
 
 
 @dataclass(frozen=True, slots=True)
+class Sli:
+    """The figure by which a service is judged: a PromQL expression of one value, and how it is told.
+
+    `unit` stands behind the number; `s` and `ratio` are told as ms below a second, and as percents. `target` is
+    the Prometheus that is asked, empty for the first one.
+    """
+
+    name: str
+    query: str
+    unit: str = ""
+    better: str = "lower"  # or "higher"
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTerms:
+    """How long a service's figure is followed after a change (seconds), and how much worse counts as worse.
+
+    `worse_by` is a part of the figure before where it is `relative`, else a difference in the figure's own unit.
+    """
+
+    window: int
+    worse_by: float
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service of the configuration; `runtime` says which target runs it."""
 
@@ -35,6 +62,8 @@ class Service:
     port: int | None = None
     health: Mapping[str, str] = field(default_factory=dict)  # name → URL
     metrics: str = ""
+    sli: Sli | None = None
+    watch: WatchTerms | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     redis: str | None = None

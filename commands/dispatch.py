@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from commands.actions import Plan
 from commands.registry import Command
@@ -90,6 +90,7 @@ class Asked:
     revert_of: int | None = None
     again_of: int | None = None
     guarded: bool = False
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 def freeze(asked: Asked, *, number: int, now: datetime) -> e.ActionProposed:
@@ -115,6 +116,7 @@ def freeze(asked: Asked, *, number: int, now: datetime) -> e.ActionProposed:
         revert_after=asked.revert_after,
         undo_within=int(asked.undo_window.total_seconds()),
         guarded=asked.guarded,
+        evidence=dict(asked.evidence),
     )
 
 

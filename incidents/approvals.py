@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from incidents import events as e
+from incidents import watching
 from incidents.ports import RefusedError
+from incidents.watching import Watch
 from incidents.wording import span
 
 REVERT_NOTICE = timedelta(minutes=5)
@@ -53,6 +55,8 @@ class Action:
     revert_said: bool = False
     cancel_asked: bool = False
     guarded: bool = False
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    watch: Watch | None = None
     refused: Mapping[str, str] = field(default_factory=dict)  # person → why their last vote did not count
 
     @property
@@ -98,6 +102,7 @@ def _proposed(event: e.ActionProposed) -> Action:
         revert_after=event.revert_after,
         undo_within=event.undo_within,
         guarded=event.guarded,
+        evidence=event.evidence,
     )
 
 
@@ -124,7 +129,13 @@ def _ended(state: str) -> Callable[[Action, Any], Changes]:
 
 
 def _finished(a: Action, ev: e.ActionFinished) -> Changes:
-    return {"state": "done", "ended_at": ev.at, "text": ev.text, "after": ev.after, "revert_at": ev.revert_at}
+    watch = watching.succeeded(a.watch, ev.at)
+    ended = {"state": "done", "ended_at": ev.at, "text": ev.text, "after": ev.after}
+    return {**ended, "revert_at": ev.revert_at, "watch": watch}
+
+
+def _watched(rule: Callable[[Watch, Any], Watch]) -> Callable[[Action, Any], Changes]:
+    return lambda a, ev: {"watch": rule(a.watch, ev)} if a.watch is not None else {}
 
 
 _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
@@ -156,6 +167,10 @@ _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
     e.RevertAnnounced: lambda a, ev: {"revert_said": True},
     e.RevertKept: lambda a, ev: {"revert_at": None},
     e.RevertDue: lambda a, ev: {"revert_at": None},
+    e.WatchBegan: lambda a, ev: {"watch": watching.began(ev)},
+    e.WatchDue: _watched(watching.looked),
+    e.WatchMeasured: _watched(watching.measured),
+    e.WatchEnded: _watched(watching.ended),
 }
 
 
@@ -171,9 +186,10 @@ def _times(a: Action) -> list[datetime]:
     if a.state == "pending":
         found = [a.break_glass_at or a.expires_at]
         return [*found, a.widen_at] if a.widen_at and a.widen_at < found[0] else found
-    if a.state == "done" and a.revert_at is not None:
-        return [a.revert_at if a.revert_said else a.revert_at - REVERT_NOTICE]
-    return []
+    if a.state != "done":
+        return []
+    found = [] if a.revert_at is None else [a.revert_at if a.revert_said else a.revert_at - REVERT_NOTICE]
+    return [*found, a.watch.next_at] if a.watch is not None and a.watch.next_at is not None else found
 
 
 def due(a: Action, now: datetime) -> list[e.Event]:
@@ -188,6 +204,8 @@ def due(a: Action, now: datetime) -> list[e.Event]:
 
 def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
     if a.state == "done":
+        if a.watch is not None and at == a.watch.next_at:
+            return watching.due(a.watch, now)
         assert a.revert_at is not None
         if not a.revert_said:
             return e.RevertAnnounced(at=now, actor=e.BOT, revert_at=a.revert_at)
@@ -385,7 +403,8 @@ def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> 
     return [
         e.ActionFinished(
             at=now, actor=e.BOT, text=text, after=dict(after), seconds=seconds, revert_at=revert_at
-        )
+        ),
+        *watching.blind(a.watch, now),
     ]
 
 

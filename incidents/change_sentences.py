@@ -113,6 +113,22 @@ def _announced(ev: e.RevertAnnounced, n: int, c: Changes) -> Sentence:
     return Sentence("revert", "action", f"#{n} goes back at {c.wording.clock(ev.revert_at, ev.at)}")
 
 
+def _unsaid(ev: e.Event, n: int, c: Changes) -> None:
+    """What only leads to something that is told."""
+
+
+_WATCHED = {
+    "good": "was followed",
+    "worse": "was followed, and it is worse than before",
+    "unmeasured": "was followed, and nothing could be measured",
+}
+
+
+def _watch_ended(ev: e.WatchEnded, n: int, c: Changes) -> Sentence:
+    told = _WATCHED.get(ev.verdict, "is not followed any more")
+    return Sentence("watched", "action", f"#{n} {told}", ev.text)
+
+
 RULES: Mapping[type[e.Event], Rule] = {
     e.ActionProposed: _proposed,
     e.VoteCast: _vote,
@@ -135,4 +151,8 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.RevertAnnounced: _announced,
     e.RevertKept: _ended("kept", "kept"),
     e.RevertDue: _ran("revert", "is due to go back"),
+    e.WatchBegan: _unsaid,
+    e.WatchDue: _unsaid,
+    e.WatchMeasured: _unsaid,
+    e.WatchEnded: _watch_ended,
 }

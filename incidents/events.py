@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
@@ -358,6 +358,7 @@ class ActionProposed(Event):
     """A frozen plan waits for votes on exactly `plan_hash`; `covers` an earlier approval, where one does.
 
     `guarded`: asked for where only messages prove who wrote them, so that what proves nothing approves no danger.
+    `evidence` is what was known beside the plan: `sli` its service's figure in words, `runs` the last of its kind.
     """
 
     number: int
@@ -375,6 +376,7 @@ class ActionProposed(Event):
     revert_after: int | None = None
     undo_within: int = 1800
     guarded: bool = False
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -483,6 +485,45 @@ class RevertKept(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevertDue(Event):
     due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchBegan(Event):
+    """A change that starts will be followed: the terms, and the figure just before; None with `why` without one.
+
+    `worse_by` is a part of the figure where it is `relative`, else a difference in its own unit.
+    """
+
+    query: str
+    target: str
+    label: str
+    unit: str
+    window: int
+    better: str
+    worse_by: float
+    relative: bool
+    before: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchDue(Event):
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchMeasured(Event):
+    value: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEnded(Event):
+    """`verdict` is good, worse, unmeasured or stopped; `text` says it."""
+
+    verdict: str
+    value: float | None
+    text: str
 
 
 # -- everything else ------------------------------------------------------------------------------

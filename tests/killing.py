@@ -26,11 +26,12 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from bot import store
-from bot.app import Bot, boot, database, living
+from bot.app import Bot, boot, database, living, registry
 from bot.chat import Platform
 from bot.config import Settings, load
 from bot.platforms.console import Console
 from bot.platforms.console_people import NotPossibleError
+from bot.render import Renderer
 from bot.sandbox_pager import SandboxPager
 from bot.targets import sandbox
 from bot.targets.sandbox_world import World
@@ -250,6 +251,7 @@ def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
     store.upgrade(database(data))
     chat = _chat(data, sys.argv[4:])
+    _prepare()
     dice = random.Random(seed)
     began = time.time()
     for number in range(rounds):
@@ -271,6 +273,14 @@ def main() -> None:
     process = _forked(_life(chat, data, began - rounds * chat.away / chat.speed, seed, -1, last=True))
     _, status = os.waitpid(process, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def _prepare() -> None:
+    """Work out here what each child would at its start, so that it is with people soon."""
+    registry()
+    renderer = Renderer()
+    for name in renderer.names:
+        renderer.template(name)
 
 
 def _chat(data: Path, asked: list[str]) -> Chat:

@@ -45,7 +45,7 @@ class AlertmanagerTarget:
             found = await firing(self._link, matchers(str(wanted)) if wanted else ())
             return alerts_answer(found, self._clock.now())
         if verb == "silences":
-            return silences_answer(*await silences(self._link, self._clock))
+            return silences_answer(*await silences(self._link, self._clock), self._link.redact)
         raise RefusedError(f"Alertmanager knows no {verb}.")
 
     # -- plans ------------------------------------------------------------------------------------
@@ -166,15 +166,15 @@ class AlertmanagerTarget:
         return Outcome("unknown", f"{why}. Alertmanager shows {shows}.")
 
     async def follow(self, plan: Plan, *, key: str, progress: Progress) -> Outcome | None:
-        """After a crash: the mark proves a silence; one that has ended never comes back, which proves its end."""
+        """After a crash: the mark proves a silence that lasts; one that has ended stays ended: its end is proved."""
         if plan.identity != self._link.url:
             return None
         found, _ = await silences(self._link, self._clock)
         if plan.verb == "silence":
             wanted = matchers(str(plan.args["matchers"]))
-            marked = (
-                s for s in found if s.by == BY and s.matchers == wanted and s.comment.endswith(_mark(key))
-            )
+            # One that has ended may be that of an earlier log, whose numbers were the same.
+            same = (s for s in found if s.alive and s.by == BY and s.matchers == wanted)
+            marked = (s for s in same if s.comment.endswith(_mark(key)))
             return Outcome("done", plan.done, self._state(plan, found)) if any(marked) else None
         if any(s.id == plan.before["silence"] and s.alive for s in found):
             return None
@@ -230,7 +230,7 @@ def _mark(key: str) -> str:
 
 def build(site: Site) -> dict[str, Target]:
     """The target of one server."""
-    link = HttpLink("Alertmanager", str(site.section["url"]), access(site.section))
+    link = HttpLink("Alertmanager", str(site.section["url"]), access(site.section, site.redactor.redact))
     target = AlertmanagerTarget(link, site.clock, str(site.section["environment"]))
     limits = Limits(at_once=int(site.section["at_once"]))
     guarded = Guarded(target, title=f"Alertmanager ({site.name})", limits=limits, clock=site.clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -85,12 +85,12 @@ def alerts_answer(found: list[Firing], now: datetime) -> Answer:
     return Answer(f"alertmanager · {loud} firing{quiet}", table=table, file_name="alerts.txt")
 
 
-def silences_answer(found: list[Silence], now: datetime) -> Answer:
-    """What is silent, and for how long still."""
+def silences_answer(found: list[Silence], now: datetime, redact: Callable[[str], str]) -> Answer:
+    """What is silent, and for how long still; `redact` takes secrets out of what people wrote there."""
     alive = sorted((s for s in found if s.alive), key=lambda s: s.ends)
     lines = tuple(
         f"{s.id}: {written(s.matchers)} for {span(max(0.0, (s.ends - now).total_seconds()))} more, "
-        f"by {s.by or 'nobody'}{': ' if s.comment else ''}{s.comment[:200]}"
+        f"by {s.by or 'nobody'}{': ' if s.comment else ''}{redact(s.comment)[:200]}"
         for s in alive[:_ROWS]
     )
     return Answer(f"alertmanager · {len(alive)} silence{'s' if len(alive) != 1 else ''}", lines=lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -80,7 +80,8 @@ async def stop(targets: Iterable[Target]) -> None:
 
 
 async def check(settings: Settings, clock: Clock) -> AsyncIterator[tuple[str, Line]]:
-    """Ask every real target: its name, and a line for each thing that was looked at."""
+    """Ask every real target: its name, and a line for each thing that was looked at; no line holds a secret."""
+    redact = Redactor(settings.redaction.patterns, settings.redaction.values).redact
     for name, section in settings.targets.items():
         if section["driver"] == "sandbox":
             continue
@@ -88,7 +89,7 @@ async def check(settings: Settings, clock: Clock) -> AsyncIterator[tuple[str, Li
         try:
             for target in found.values():
                 async for line in _lines(target):
-                    yield name, line
+                    yield name, replace(line, text=redact(line.text))
         finally:
             await stop(found.values())
 
@@ -134,6 +135,8 @@ def _choose(port: str, settings: Settings, parts: Mapping[str, Target]) -> Choos
         return by_database("Redis", settings.catalogue.redis, parts)
     if port == "postgres":
         return by_database("PostgreSQL", settings.postgres, parts)
+    if port == "mongo":
+        return by_database("MongoDB", settings.mongo, parts)
     if port in ("kubernetes", "compose"):
         return by_service(settings.catalogue, parts)
     if port == "health":

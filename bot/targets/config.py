@@ -9,7 +9,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from bot.config_faults import Finding, KeyPath, mapping, unknown
-from bot.targets import http_config, kubernetes_config, postgres_config, redis_config
+from bot.targets import (
+    compose_config,
+    http_config,
+    kubernetes_config,
+    kubernetes_probe_config,
+    mongo_config,
+    postgres_config,
+    redis_config,
+)
 from bot.targets.config_model import Driver
 
 
@@ -35,13 +43,21 @@ DRIVERS: Mapping[str, Kind] = {
     "http": Kind(http_config.Http, ("http",), "http"),
     "health": Kind(http_config.Health, ("health",)),
     "postgres": Kind(postgres_config.Postgres, ("postgres",), "postgres"),
+    "compose": Kind(compose_config.Compose, ("compose",)),
+    "mongo": Kind(mongo_config.Mongo, ("mongo",), "mongo"),
 }
 # Where names of targets stand, and which ports these have to serve.
 _USES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("redis", "target", "a Redis", ("redis",)),
     ("postgres", "target", "a PostgreSQL", ("postgres", "health")),
+    ("mongo", "target", "a MongoDB", ("mongo", "health")),
     ("services", "cluster", "a service", ("kubernetes", "compose")),
 )
+
+
+def serves(driver: str) -> tuple[str, ...]:
+    """The ports of a driver; none of one that there is not."""
+    return DRIVERS[driver].ports if driver in DRIVERS else ()
 
 
 def section(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,11 +97,15 @@ def check(data: Any) -> Iterator[Finding]:
             if driver and not set(ports) & set(DRIVERS[driver].ports):
                 yield Finding(path, f"{what} is not reached by a target with the driver {driver}")
     yield from redis_config.check(data)
+    yield from kubernetes_probe_config.check(data)
     yield from http_config.check(data)
     yield from postgres_config.check(data)
+    yield from mongo_config.check(data)
+    yield from compose_config.check(data)
 
 
 def misplaced(data: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Faults, which repeat no secret, of what the variables hold that targets name."""
     yield from redis_config.misplaced(data, environ)
     yield from postgres_config.misplaced(data, environ)
+    yield from mongo_config.misplaced(data, environ)

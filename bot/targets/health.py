@@ -117,7 +117,9 @@ def _samples(reply: Reply, grep: str | None) -> list[str]:
 
 def build(site: Site) -> dict[str, Target]:
     """The target of the catalogue's endpoints."""
-    given = Access(ca_file=site.section["ca_file"], timeout=float(site.section["timeout"]))
+    given = Access(
+        ca_file=site.section["ca_file"], timeout=float(site.section["timeout"]), redact=site.redactor.redact
+    )
     target = HealthTarget(site.settings.catalogue, given, site.redactor)
     limits = Limits(at_once=int(site.section["at_once"]))
     return {"health": Guarded(target, title="The health check", limits=limits, clock=site.clock)}

@@ -221,7 +221,7 @@ def _moves(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def build(site: Site) -> dict[str, Target]:
     """The target of one server."""
-    link = HttpLink(site.name, str(site.section["url"]), access(site.section))
+    link = HttpLink(site.name, str(site.section["url"]), access(site.section, site.redactor.redact))
     calls = {name: Call.model_validate(call) for name, call in site.section["calls"].items()}
     for name, call in calls.items():
         sound(name, call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -38,13 +38,17 @@ _BROKEN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, Timeou
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who the bot is there, whom it believes, and how long a request may take from end to end (seconds)."""
+    """Who the bot is there, whom it believes, and how long a request may take from end to end (seconds).
+
+    `redact` takes secrets out of what the server says.
+    """
 
     token: str | None = None
     username: str | None = None
     password: str | None = None
     ca_file: str | None = None
     timeout: float = 5.0
+    redact: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +79,25 @@ class Reply:
         return self.body.decode("utf-8", "replace")
 
 
-def access(section: Mapping[str, Any]) -> Access:
-    """What a target's section says of the way there."""
+def access(section: Mapping[str, Any], redact: Callable[[str], str]) -> Access:
+    """What a target's section says of the way there; `redact` takes secrets out of what the server says."""
     return Access(
         token=_secret(section.get("token")),
         username=section.get("username"),
         password=_secret(section.get("password")),
         ca_file=section.get("ca_file"),
         timeout=float(section["timeout"]),
+        redact=redact,
     )
 
 
 class HttpLink:
     """One server. Every request has a connection of its own, so that none goes out on one that is dead already."""
 
-    def __init__(self, title: str, url: str, given: Access) -> None:
-        self.title, self.url = title, url.rstrip("/")
+    def __init__(
+        self, title: str, url: str, given: Access, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.title, self.url, self.redact = title, url.rstrip("/"), given.redact
         self._timeout = given.timeout
         self._client = httpx.AsyncClient(
             auth=httpx.BasicAuth(given.username, given.password or "") if given.username else None,
@@ -99,6 +106,7 @@ class HttpLink:
             timeout=given.timeout,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             follow_redirects=False,
+            transport=transport,  # where there is one, it says whose certificates count
             trust_env=False,  # no proxy comes between by accident, and no password from a .netrc
         )
 
@@ -126,20 +134,27 @@ class HttpLink:
         UnreachableError: nothing was sent. TargetError: the server refused it (4xx). BrokenError: whether it was done
         nobody knows: no answer came, a redirect came, or an error of the server's own (RFC 9110, 15.4 and 15.6).
         """
-        sent = _Sent()
-        try:
-            reply = await self._exchange(method, path, sent, content)
-        except _BROKEN as error:
-            if not sent.begun:
-                raise UnreachableError(f"{self.title} {self.broken(error)}. Nothing was sent.") from error
-            if sent.status is None:
-                raise BrokenError(_after(error)) from error
-            reply = Reply(sent.status, b"", None, 0)  # the status says what became of it
+        reply = await self.send(method, path, **content)
         if 400 <= reply.status < 500:
             raise self.refusal(reply)
         if not reply.well:
             raise BrokenError(f"it answered {reply.phrase} after the request was sent")
         return reply
+
+    async def send(self, method: str, path: str, **content: Any) -> Reply:
+        """The answer to a change that is sent once, whatever its status; `within` (s) in place of the usual limit.
+
+        UnreachableError: nothing was sent. BrokenError: no answer came.
+        """
+        sent = _Sent()
+        try:
+            return await self._exchange(method, path, sent, content)
+        except _BROKEN as error:
+            if not sent.begun:
+                raise UnreachableError(f"{self.title} {self.broken(error)}. Nothing was sent.") from error
+            if sent.status is None:
+                raise BrokenError(_after(error)) from error
+            return Reply(sent.status, b"", None, 0)  # the status says what became of it
 
     def json(self, reply: Reply) -> Any:
         """The data of an answer; TargetError where it is no JSON."""
@@ -154,7 +169,9 @@ class HttpLink:
             return TargetError(f"{self.title} does not let me in: it answers {reply.phrase}.")
         if 300 <= reply.status < 400:
             return TargetError(f"{self.title} answers {reply.phrase}, and I follow no redirects.")
-        told = " ".join("".join(c if c.isprintable() else " " for c in reply.text).split())[:_TOLD]
+        told = self.redact(" ".join("".join(c if c.isprintable() else " " for c in reply.text).split()))[
+            :_TOLD
+        ]
         return TargetError(f"{self.title} answers {reply.phrase}{': ' if told else ''}{told.rstrip('.')}.")
 
     async def stop(self) -> None:
@@ -162,11 +179,13 @@ class HttpLink:
         await self._client.aclose()
 
     async def _exchange(self, method: str, path: str, sent: _Sent, content: Mapping[str, Any]) -> Reply:
+        within = float({"within": self._timeout, **content}["within"])
+        given = {name: value for name, value in content.items() if name != "within"}
         request = self._client.build_request(
-            method, f"{self.url}{path}", extensions={"trace": sent.trace}, **content
+            method, f"{self.url}{path}", extensions={"trace": sent.trace}, timeout=within, **given
         )
         began = time.perf_counter()
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(within):
             response = await self._client.send(request, stream=True)
             try:
                 sent.status = response.status_code

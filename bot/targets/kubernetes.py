@@ -13,8 +13,9 @@ from bot.targets.guard import Guarded, Limits
 from bot.targets.kubernetes_cluster import Cluster, deployment_path
 from bot.targets.kubernetes_link import Link
 from bot.targets.kubernetes_plans import Planner
+from bot.targets.kubernetes_probe import probe
 from bot.targets.kubernetes_reads_around import READERS
-from bot.targets.kubernetes_rights import permissions
+from bot.targets.kubernetes_rights import permissions, served
 from bot.targets.kubernetes_runs import Runner
 from bot.targets.kubernetes_steps import look, state
 from bot.targets.kubernetes_wire import MissingError, Way
@@ -26,14 +27,19 @@ _COMMANDS = {"evict": "pod delete", "hpa": "hpa change"}  # verb of a plan → i
 
 
 class KubernetesTarget:
-    """One cluster; `commands` are those that it serves, all of them where there are none."""
+    """One cluster; `commands` are those that it serves, all of them where there are none.
+
+    `probes` is what may be looked at inside pods; None: nothing.
+    """
 
     name = "kubernetes"
     ends_within = 900.0  # seconds: a rollout goes pod by pod
 
-    def __init__(self, cluster: Cluster, commands: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, cluster: Cluster, commands: tuple[str, ...] = (), probes: Mapping[str, Any] | None = None
+    ) -> None:
         self.cluster = cluster
-        self._commands = commands
+        self._commands, self._probes = commands, probes
         self._planner, self._runner = Planner(cluster), Runner(cluster)
 
     async def plan(self, verb: str, **args: Any) -> Plan:
@@ -60,11 +66,21 @@ class KubernetesTarget:
 
     async def read(self, verb: str, **args: Any) -> Answer:
         """Look at something."""
+        if verb == "probe":
+            return await self._probe(**self._given(args))
         if verb not in READERS:
             raise RefusedError(f"Kubernetes knows no {verb}.")
         self._enabled(verb)
         answer: Answer = await READERS[verb](self.cluster, **self._given(args))
         return answer
+
+    async def _probe(self, **args: Any) -> Answer:
+        if self._probes is None:
+            raise RefusedError(
+                f"Nothing is looked at inside the pods of {self.cluster.link.title}: "
+                "its target has no `probe` in the configuration."
+            )
+        return await probe(self.cluster, self._probes, **args)
 
     async def stop(self) -> None:
         """Close every connection."""
@@ -79,6 +95,10 @@ class KubernetesTarget:
             )
         async for line in permissions(link, self._commands, self.cluster.namespaces):
             yield line
+        if self._probes is not None:
+            yield right(
+                "probe: on; for it the token has pods/exec, with which its holder can run anything there"
+            )
         for service in self.cluster.services.values():
             try:
                 await link.get(deployment_path(service))
@@ -118,6 +138,6 @@ def build(site: Site) -> dict[str, Target]:
     link = Link(site.name, way, timeout=float(section["timeout"]), redact=site.redactor.redact)
     clusters = [n for n, each in site.settings.targets.items() if each["driver"] in ("kubernetes", "sandbox")]
     cluster = Cluster(link, site.settings.catalogue, site.clock, site.redactor, several=len(clusters) > 1)
-    target = KubernetesTarget(cluster, tuple(section["commands"]))
+    target = KubernetesTarget(cluster, served(section), section.get("probe"))
     limits = Limits(at_once=int(section["at_once"]))
     return {"kubernetes": Guarded(target, title=link.title, limits=limits, clock=site.clock)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,19 @@ class Cluster:
             there = ", ".join(self.namespaces) or "none"
             raise RefusedError(f"There is no namespace {shown(word)}; there are {there}.")
         return word
+
+    def image(self, found: Json) -> str:
+        """The image of a deployment, as a request may hold it: without secrets, and still told from others."""
+        plain = objects.image(found)
+        safe = self.redactor.redact(plain)
+        return plain if safe == plain else f"{safe} ({hashlib.sha256(plain.encode()).hexdigest()[:12]})"
+
+    def setting(self, key: str, value: object) -> None:
+        """RefusedError for a value that looks like a secret: what a request holds is written down."""
+        if self.redactor.redact_data({key: str(value or "")})[key] != str(value or ""):
+            raise RefusedError(
+                f"What {key} is now looks like a secret, which I do not write into a request; change it by hand."
+            )
 
     # -- objects ----------------------------------------------------------------------------------
 

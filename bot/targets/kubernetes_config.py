@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from bot.config_faults import meant, quoted
 from bot.config_values import Line, Url, Variable
 from bot.targets.config_model import Reached
+from bot.targets.kubernetes_probe_config import Probe
 from bot.targets.kubernetes_rights import COMMANDS
 
 _WAYS = "`kubeconfig`, `in_cluster: true`, or `host` with `token_env`"
@@ -27,7 +28,10 @@ def _known(value: str) -> str:
 
 
 class Kubernetes(Reached):
-    """One cluster. Services name it as their `cluster`; without `commands` it serves all of them."""
+    """One cluster. Services name it as their `cluster`; without `commands` it serves all of them.
+
+    Probes only where there is a `probe` that says what may be looked at.
+    """
 
     kubeconfig: Line | None = None
     context: Line | None = None
@@ -36,6 +40,7 @@ class Kubernetes(Reached):
     token_env: Variable | None = None
     ca_file: Line | None = None
     commands: list[Annotated[str, AfterValidator(_known)]] = Field(default=[])
+    probe: Probe | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Kubernetes:
@@ -47,4 +52,8 @@ class Kubernetes(Reached):
             raise ValueError("`host` and `token_env` go together")
         if self.ca_file is not None and self.host is None:
             raise ValueError("`ca_file` goes with `host`; elsewhere the certificate stands in what it names")
+        if "probe" in self.commands and self.probe is None:
+            raise ValueError("`commands` has probe; say under `probe` what may be looked at inside pods")
+        if self.commands and self.probe is not None and "probe" not in self.commands:
+            raise ValueError("`commands` lacks probe, so what stands under `probe` has no effect")
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import aiohttp
 from kubernetes.aio import config
@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient
 
 from bot.targets import kubernetes_wire as wire
 from bot.targets.guard import UnreachableError
+from bot.targets.kubernetes_exec import Ran, ran
 from bot.targets.kubernetes_rights import Right
 from bot.targets.kubernetes_wire import Json
 from commands.actions import TargetError
@@ -68,16 +69,20 @@ class Link:
                 return found
             more = {"continue": str(token)}
 
-    async def text(self, where: str, most: int, **query: str | int) -> bytes:
-        """The first `most` bytes of a log."""
+    async def stream(self, where: str, **query: str | int) -> AsyncGenerator[bytes, None]:
+        """A log as it comes, piece by piece; whoever has enough closes it. Fails as `get` does."""
         wire.allow(wire.LOOKS, where)
         try:
-            status, body = await self._send("GET", where, query, most=most, cut=True)
+            response = await self._begun("GET", where, query, accept="*/*")
+            try:
+                if response.status != 200:
+                    raise self.failure(response.status, await wire.read(response, wire.MOST_BYTES, cut=True))
+                async for chunk in response.content.iter_chunked(65_536):
+                    yield chunk
+            finally:
+                response.close()
         except wire.BROKEN as error:
             raise self._unreachable(error) from error
-        if status != 200:
-            raise self.failure(status, body)
-        return body
 
     async def may(self, right: Right, namespace: str) -> bool:
         """Whether the bot has a right (SelfSubjectAccessReview)."""
@@ -103,6 +108,25 @@ class Link:
         if status not in (200, 201):
             raise self.failure(status, answer)
         return self._document(answer)
+
+    async def run(self, where: str, argv: Sequence[str], container: str, *, ends: float) -> Ran:
+        """What a fixed command in a container writes, for `ends` seconds at most; sent once.
+
+        TargetError where it cannot be begun.
+        """
+        wire.allow(wire.RUNS, where)
+        api = await self._connected()
+        try:
+            return await ran(api, where, argv, container, answers=self._timeout, ends=ends)
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status == 403:  # the library keeps no body of such an answer
+                lacks = "the role lacks get or create of pods/exec"
+                raise TargetError(
+                    f"{self.title} does not allow me to run anything in that pod: {lacks}."
+                ) from error
+            raise self.failure(error.status, b"") from error
+        except wire.BROKEN as error:
+            raise self._unreachable(error) from error
 
     # -- changing ---------------------------------------------------------------------------------
 
@@ -165,7 +189,7 @@ class Link:
                     self._client = await wire.connected(self.way)
                 except (config.ConfigException, OSError, ValueError) as error:
                     raise UnreachableError(
-                        f"{self.title} is not reached: {self._redact(wire.clean(str(error)))}."
+                        f"{self.title} is not reached: {wire.clean(self._redact(str(error)))}."
                     ) from error
             return self._client
 
@@ -177,29 +201,42 @@ class Link:
         *,
         body: object = None,
         kind: str = "application/json",
-        most: int = wire.MOST_BYTES,
-        cut: bool = False,
     ) -> tuple[int, bytes]:
         """Status and body of one request, which is sent once and redirected nowhere."""
+        response = await self._begun(method, where, query, body=body, kind=kind)
+        try:
+            return response.status, await wire.read(response, wire.MOST_BYTES, cut=False)
+        finally:
+            response.release()
+
+    async def _begun(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str | int],
+        *,
+        body: object = None,
+        kind: str = "application/json",
+        accept: str = "application/json",
+    ) -> aiohttp.ClientResponse:
+        """The answer to one request, of which nothing but its head has been read."""
         api = await self._connected()
         url: str
         method, url, headers, sent, _ = await api.param_serialize(
             method,
             where,
             query_params=list(query.items()),
-            header_params={"Accept": "*/*" if cut else "application/json", "Content-Type": kind},
+            header_params={"Accept": accept, "Content-Type": kind},
             body=body,
             auth_settings=["BearerToken"],
         )
         limit = aiohttp.ClientTimeout(total=self._timeout)
         answer = await api.call_api(method, url, headers, sent, _request_timeout=limit)
         response: aiohttp.ClientResponse = answer.response
-        try:
-            if response.history:
-                raise aiohttp.ClientPayloadError("redirected")
-            return response.status, await wire.read(response, most, cut=cut)
-        finally:
-            response.close() if cut else response.release()
+        if response.history:
+            response.close()
+            raise aiohttp.ClientPayloadError("redirected")
+        return response
 
     # -- what failures mean -----------------------------------------------------------------------
 
@@ -226,7 +263,7 @@ class Link:
                 return wire.ExpiredError(f"{self.title} changed while it was listed.")
             case 429 if "disruption" in body.decode("utf-8", "replace").casefold():
                 return TargetError(
-                    f"{self.title} lets no such pod go now: {self._redact(wire.budget(body)) or said}."
+                    f"{self.title} lets no such pod go now: {wire.clean(self._redact(wire.budget(body))) or said}."
                 )
             case 429:
                 return TargetError(
@@ -256,7 +293,9 @@ class Link:
 
     def _said(self, body: bytes) -> str:
         """What a refusal says, without secrets: it may repeat what was sent, or what is stored."""
-        return self._redact(wire.message(body))
+        return wire.clean(
+            self._redact(wire.message(body))
+        )  # before it is cut: half of a secret shows as text
 
     def _unreachable(self, error: BaseException) -> UnreachableError:
         return UnreachableError(f"{self.title} {self.broken(error)}.")

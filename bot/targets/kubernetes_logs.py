@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
 
 from bot.targets import kubernetes_objects as objects
 from bot.targets.kubernetes_cluster import Cluster
 from bot.targets.kubernetes_objects import at, name
 from bot.targets.kubernetes_reads import heading
 from bot.targets.kubernetes_wire import Json, MissingError, path
+from bot.targets.log_lines import Lines, newest
 from commands.actions import Answer, TargetError
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
@@ -17,7 +21,6 @@ MOST_PODS = 10
 MOST_BYTES = 1024**2  # of a pod's log
 _SEARCHED = 5000  # lines of a pod that are looked through for a word
 _SHORT = 15  # lines that a message holds; more of them need a summary above
-_DEFAULT = "kubectl.kubernetes.io/default-container"
 
 
 async def logs(
@@ -36,16 +39,13 @@ async def logs(
     if pod is not None and pod not in names:
         raise RefusedError(f"{known.name} has no pod {shown(pod)}.{nearest(pod, names)}")
     chosen = [each for each in there if pod in (None, name(each))][:MOST_PODS]
-    lines = _SEARCHED if grep else tail
-    parts = await asyncio.gather(
-        *(_log(cluster, each, since=since, lines=lines, previous=previous) for each in chosen)
-    )
+    terms: dict[str, Any] = {"since": since, "previous": previous, "lines": tail, "wanted": _wanted(grep)}
+    search = _SEARCHED if grep else tail
+    parts = await asyncio.gather(*(_log(cluster, each, search=search, **terms) for each in chosen))
     found = sorted(line for each, _ in parts for line in each)
     notes = [why for _, why in parts if why]
     if len(there) > len(chosen) and pod is None:
         notes.append(f"{len(there)} pods run; these are the lines of {len(chosen)}")
-    if grep:
-        found = [line for line in found if grep.casefold() in line[1].casefold()]
     return _answer(
         heading(cluster, known, None), known.name, found[-tail:], notes, grep, single=len(chosen) < 2
     )
@@ -65,19 +65,28 @@ def _answer(
 
 
 async def _log(
-    cluster: Cluster, pod: Json, *, since: int, lines: int, previous: bool
+    cluster: Cluster,
+    pod: Json,
+    *,
+    since: int,
+    search: int,
+    lines: int,
+    previous: bool,
+    wanted: Callable[[str], bool],
 ) -> tuple[list[tuple[str, str, str]], str]:
     """Time, text and pod of each line, or why there are none."""
     place = str(at(pod, "metadata", "namespace"))
     query: dict[str, str | int] = {
-        "container": _container(pod),
-        "tailLines": lines,
-        "limitBytes": MOST_BYTES,
+        "container": objects.speaker(pod),
+        "tailLines": search,
+        "limitBytes": MOST_BYTES + 1,  # so that it shows whether there is more
         "timestamps": "true",
         **({"previous": "true"} if previous else {"sinceSeconds": since}),
     }
     try:
-        raw = await cluster.link.text(path("v1", place, "pods", name(pod), "log"), MOST_BYTES, **query)
+        async with aclosing(cluster.link.stream(path("v1", place, "pods", name(pod), "log"), **query)) as raw:
+            found = Lines(raw, MOST_BYTES)
+            told = await newest(found, cluster.redactor.redact, lines, wanted)
     except MissingError:
         return [], f"{name(pod)} is gone"
     except TargetError as error:
@@ -88,20 +97,14 @@ async def _log(
             f"{name(pod)}: {objects.ailment(pod) or ('no earlier container' if previous else str(error))}",
         )
     short = f"…{name(pod)[-11:]}"
-    found = []
-    for line in cluster.redactor.redact(_text(raw)).splitlines():
-        stamp, _, text = line.partition(" ")
-        found.append((stamp, text if text else line, short))
-    return found[-lines:], ""
+    parts = [line.partition(" ") for line in told]
+    cut = f"{name(pod)}: only the first {objects.memory(MOST_BYTES)} of that time were read"
+    return [(stamp, text or stamp, short) for stamp, _, text in parts], cut if found.cut else ""
 
 
-def _text(raw: bytes) -> str:
-    """Bytes that are no UTF-8, control characters and colours as escapes or not at all."""
-    plain = raw.decode("utf-8", "backslashreplace").replace("\r", "")
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in plain)
-
-
-def _container(pod: Json) -> str:
-    """The container that speaks for a pod: the one that its annotation names, else the first."""
-    chosen = at(pod, "metadata", "annotations", _DEFAULT)
-    return str(chosen or at(pod, "spec", "containers", default=[{}])[0].get("name", ""))
+def _wanted(grep: str | None) -> Callable[[str], bool]:
+    """Whether a line is asked for, its time apart."""
+    if not grep:
+        return lambda line: True
+    word = grep.casefold()
+    return lambda line: word in line.partition(" ")[2].casefold()

@@ -17,6 +17,7 @@ RESTARTED = "kubectl.kubernetes.io/restartedAt"
 MARK = "watchbell/change"  # the annotation by which a restart of ours is known again
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
+_SPEAKER = "kubectl.kubernetes.io/default-container"
 HASH = "pod-template-hash"
 # Labels and annotations by which those who undo what others change show that a thing is theirs.
 _OWNERS = {
@@ -52,6 +53,12 @@ def at(found: Any, *keys: str, default: Any = None) -> Any:
 def name(found: Json) -> str:
     """An object's name."""
     return str(at(found, "metadata", "name", default=""))
+
+
+def speaker(pod: Json) -> str:
+    """The container that speaks for a pod: the one that its annotation names, else the first."""
+    chosen = at(pod, "metadata", "annotations", _SPEAKER)
+    return str(chosen or at(pod, "spec", "containers", default=[{}])[0].get("name", ""))
 
 
 def uid(found: Json) -> str:

@@ -131,7 +131,7 @@ class Planner:
         if at(found.deployment, "spec", "paused"):
             raise RefusedError(f"{known.name}'s rollout is paused; /resume {known.name} first.")
         now, chosen = await self._earlier(known, found.deployment, revision)
-        before, after = objects.image(found.deployment), objects.image(chosen)
+        before, after = found.image, self._cluster.image(chosen)
         number, name = objects.revision(chosen), known.name
         what = f"{objects.tag(before)} → {objects.tag(after)} " if before != after else ""
         same = () if before != after else ("the image stays the same; other settings of the pods change",)
@@ -193,6 +193,7 @@ class Planner:
         known, found = await self._found("maintenance", service)
         name, on = known.name, state == "on"
         now, other = str(at(found.config, "data", _MODE, default="")), "off" if on else "on"
+        self._cluster.setting(_MODE, now)
         if not now and not on:
             raise RefusedError(
                 f"{known.config_map} has no {_MODE}, so {name}'s maintenance mode is off already."
@@ -224,6 +225,7 @@ class Planner:
         now = at(found.config, "data", key)
         if now is None:
             raise RefusedError(f"{known.config_map} has no {key}, so I don't know what it is now.")
+        self._cluster.setting(key, now)
         if now == new:
             raise RefusedError(f"{name} has {key}={now} already.")
         if _kind(new) != _kind(toggle.normal):
@@ -274,7 +276,7 @@ class Planner:
         deployment = found.deployment
         seen = {
             "replicas": objects.replicas(deployment),
-            "image": objects.image(deployment),
+            "image": found.image,
             **(before or {}),
         }
         keeper = objects.gitops(found.config) or objects.gitops(deployment)

@@ -111,7 +111,7 @@ async def _configuration(cluster: Cluster, service: Service) -> list[str]:
         return []
     data = at(await cluster.config_map(service), "data", default={})
     known = [key for key in (_MODE, *sorted(service.toggles)) if key in data]
-    return [f"  {key}={str(data[key])[:200]}" for key in known]
+    return [f"  {cluster.redactor.redact(f'{key}={data[key]}')[:250]}" for key in known]
 
 
 async def _describe_pod(cluster: Cluster, wanted: str) -> Answer:
@@ -128,7 +128,7 @@ async def _describe_pod(cluster: Cluster, wanted: str) -> Answer:
         f"Ready:     {ready}",
         f"Restarts:  {restarts}",
         f"State:     {objects.remark(pod) or 'as it should be'}",
-        *(line for status in objects.containers(pod) for line in _container(status)),
+        *(line for status in objects.containers(pod) for line in _container(cluster, status)),
         "Events:",
     ]
     found = await _events_of(cluster, place, {objects.uid(pod)})
@@ -137,12 +137,13 @@ async def _describe_pod(cluster: Cluster, wanted: str) -> Answer:
     return Answer(f"pod {name(pod)}", text=text, file_name=f"{name(pod)}.txt")
 
 
-def _container(status: Json) -> list[str]:
+def _container(cluster: Cluster, status: Json) -> list[str]:
     """A container's image, and how it ended last."""
     lines = [f"Container: {status.get('name')} ({status.get('image')})"]
     waiting = at(status, "state", "waiting", default={})
     if waiting:
-        lines.append(f"  waits: {waiting.get('reason')}. {str(waiting.get('message') or '')[:200]}")
+        told = cluster.redactor.redact(str(waiting.get("message") or ""))[:200]
+        lines.append(f"  waits: {waiting.get('reason')}. {told}")
     last = at(status, "lastState", "terminated", default={})
     if last:
         ended = objects.clock(last.get("finishedAt"))
@@ -179,7 +180,7 @@ async def _events_of(
             objects.clock(_time(each)),
             str(each.get("type") or ""),
             str(each.get("reason") or ""),
-            cluster.redactor.redact(f"{each.get('message') or ''}{_times(each)}"[:300]),
+            cluster.redactor.redact(f"{each.get('message') or ''}{_times(each)}")[:300],
         )
         for each in found
     ]
@@ -257,9 +258,9 @@ async def rollout(cluster: Cluster, service: str) -> Answer:
             str(objects.revision(each)),
             objects.image(each).rpartition("/")[2],
             objects.date(at(each, "metadata", "creationTimestamp")),
-            cluster.redactor.redact(
-                str(at(each, "metadata", "annotations", objects.CAUSE, default=""))[:100]
-            ),
+            cluster.redactor.redact(str(at(each, "metadata", "annotations", objects.CAUSE, default="")))[
+                :100
+            ],
         )
         for each in sets[:20]
     )

@@ -167,7 +167,7 @@ async def node(cluster: Cluster, node: str) -> Answer:
         ),
         "Conditions:",
         *(
-            f"  {c.get('type')}: {c.get('status')}. {str(c.get('message') or '')[:200]}"
+            f"  {c.get('type')}: {c.get('status')}. {cluster.redactor.redact(str(c.get('message') or ''))[:200]}"
             for c in at(found, "status", "conditions", default=[])
         ),
     ]

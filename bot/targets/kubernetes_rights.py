@@ -67,6 +67,8 @@ COMMANDS: Mapping[str, tuple[Right, ...]] = {
         "pv": "list persistentvolumes",
         "node": "get nodes, list metrics.k8s.io/nodes",
         "logs": "list pods, get pods/log",
+        # A WebSocket begins with a GET; what it does there has needed `create` as well since Kubernetes 1.35.
+        "probe": "get pods, list pods, get pods/exec, create pods/exec",
         "scale": "get apps/deployments, patch apps/deployments/scale, list pods, "
         "list autoscaling/horizontalpodautoscalers",
         "restart": _ROLLS,
@@ -82,11 +84,13 @@ COMMANDS: Mapping[str, tuple[Right, ...]] = {
         "uncordon": "get nodes, patch nodes",
     }.items()
 }
+# A right to pods/exec is one to do anything inside of pods: nobody has it who does not ask for it.
+USUAL = tuple(name for name in COMMANDS if name != "probe")
 
 
 def needed(commands: Iterable[str]) -> tuple[Right, ...]:
-    """The rights of these commands, or of all where none is named; each once, in order."""
-    chosen = tuple(commands) or tuple(COMMANDS)
+    """The rights of these commands, or of the usual ones where none is named; each once, in order."""
+    chosen = tuple(commands) or USUAL
     return tuple(sorted({each for command in chosen for each in COMMANDS[command]}))
 
 
@@ -110,7 +114,7 @@ def role(commands: Iterable[str] = (), *, name: str = NAME) -> Json:
 
 
 def enabled(targets: Mapping[str, Mapping[str, Any]], cluster: str = "") -> tuple[str, ...]:
-    """The commands of a cluster of the configuration, or of the only one; all where it names none.
+    """The commands of a cluster of the configuration, or of the only one; the usual ones where there is none.
 
     RefusedError where there is no such cluster.
     """
@@ -121,9 +125,14 @@ def enabled(targets: Mapping[str, Mapping[str, Any]], cluster: str = "") -> tupl
             f"--cluster {cluster}: there is no such target with the driver kubernetes; {known}."
         )
     if not cluster and len(there) != 1:
-        return tuple(COMMANDS)
-    chosen = there[cluster] if cluster else next(iter(there.values()))
-    return tuple(chosen["commands"]) or tuple(COMMANDS)
+        return USUAL
+    return served(there[cluster] if cluster else next(iter(there.values())))
+
+
+def served(section: Mapping[str, Any]) -> tuple[str, ...]:
+    """The commands that a cluster serves by its section of the configuration."""
+    probing = ("probe",) if section.get("probe") is not None else ()
+    return tuple(section["commands"]) or (*USUAL, *probing)
 
 
 def written(commands: Iterable[str]) -> str:
@@ -136,7 +145,7 @@ async def permissions(link: Link, commands: Iterable[str], namespaces: Iterable[
 
     Asked with SelfSubjectAccessReview, which everybody may create and which changes nothing.
     """
-    chosen, places = tuple(commands) or tuple(COMMANDS), sorted(set(namespaces))
+    chosen, places = tuple(commands) or USUAL, sorted(set(namespaces))
     missing: dict[Right, list[str]] = {}
     for each in needed(chosen):
         for place in ("",) if each.wide else places:

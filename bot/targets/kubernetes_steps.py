@@ -26,6 +26,7 @@ class Found:
     autoscaler: Json
     pod: Json
     node: Json
+    image: str = ""  # of the deployment, without secrets
 
     @property
     def identity(self) -> str:
@@ -66,7 +67,7 @@ async def look(cluster: Cluster, verb: str, args: Mapping[str, Any]) -> Found:
             pod = {}
     else:
         node = await cluster.node(str(args["node"]))
-    return Found(deployment, config, autoscaler, pod, node)
+    return Found(deployment, config, autoscaler, pod, node, cluster.image(deployment) if deployment else "")
 
 
 def state(found: Found, keys: Mapping[str, Any], identity: str = "") -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _value(found: Found, key: str, identity: str) -> Any:
         case "replicas":
             return objects.replicas(found.deployment)
         case "image":
-            return objects.image(found.deployment)
+            return found.image
         case "template":
             return objects.fingerprint(found.deployment)
         case "paused":

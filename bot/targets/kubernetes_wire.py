@@ -45,6 +45,7 @@ LOOKS = frozenset(
 CHANGES = frozenset(
     ["deployments", "deployments/scale", "configmaps", "horizontalpodautoscalers", "nodes", "pods/eviction"]
 )
+RUNS = frozenset(["pods/exec"])  # commands inside pods; see kubernetes_probe.py
 # kubernetes.io/docs/concepts/overview/working-with-objects/names: DNS subdomain names
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 CANNOT = re.compile(
@@ -142,14 +143,14 @@ def message(body: bytes) -> str:
         found = json.loads(body)
     except ValueError:
         return ""
-    return clean(str(found.get("message") or "")) if isinstance(found, dict) else ""
+    return str(found.get("message") or "") if isinstance(found, dict) else ""
 
 
 def budget(body: bytes) -> str:
     """What a disruption budget says, which stands in the causes of a Status."""
     try:
         causes = (json.loads(body).get("details") or {}).get("causes") or []
-        return clean("; ".join(str(cause["message"]) for cause in causes))
+        return "; ".join(str(cause["message"]) for cause in causes)
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
 

@@ -125,6 +125,7 @@ def _database(site: Site, name: str, configured: Mapping[str, Any]) -> Database:
         ca_file=section["ca_file"],
         timeout=float(section["timeout"]),
         connections=int(section["at_once"]) + 2,  # how far a change is, and what is asked after it
+        redact=site.redactor.redact,
     )
     link = Link(name, _place(section, configured), access)
     several = len(site.settings.postgres) > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
@@ -54,7 +54,10 @@ class SaidNoError(TargetError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who the bot is there, whom it believes, and how long a request may take (seconds)."""
+    """Who the bot is there, whom it believes, and how long a request may take (seconds).
+
+    `redact` takes secrets out of what the server says.
+    """
 
     username: str | None = None
     password: str | None = None
@@ -62,6 +65,7 @@ class Access:
     ca_file: str | None = None
     timeout: float = 5.0
     connections: int = 8
+    redact: Callable[[str], str] = str
 
 
 class _Lenient(Loader):
@@ -79,7 +83,7 @@ class Link:
         self.name, self.place = name, place
         self.title = "PostgreSQL" if name in ("postgres", "postgresql") else f"PostgreSQL {name}"
         self.timeout = access.timeout
-        self._access = access
+        self._access, self.redact = access, access.redact
         self._idle: list[Line] = []
         self._places = asyncio.Semaphore(access.connections)
 
@@ -279,5 +283,5 @@ class Line:
             return SaidNoError(f"{title} did not get the lock that it needs in time.", state)
         if state == "25006":
             return SaidNoError(f"{title} is a standby, which takes no changes; its primary does.", state)
-        text = " ".join((error.diag.message_primary or "").split())[:200].rstrip(".")
+        text = self._link.redact(" ".join((error.diag.message_primary or "").split()))[:200].rstrip(".")
         return SaidNoError(f"{title} says no: {text or 'an error without a text'}.", state)

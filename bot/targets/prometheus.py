@@ -73,7 +73,7 @@ class PrometheusTarget(LookedAt):
     def _why(self, reply: Reply) -> str:
         found = self._link.json(reply)
         told = found.get("error") if isinstance(found, dict) else None
-        return " ".join(str(told or reply.phrase).split())[:200].rstrip(".")
+        return self._link.redact(" ".join(str(told or reply.phrase).split()))[:200].rstrip(".")
 
     async def stop(self) -> None:
         """Close every connection."""
@@ -103,7 +103,7 @@ def _short(expression: str) -> str:
 
 def build(site: Site) -> dict[str, Target]:
     """The target of one server."""
-    given = access(site.section)
+    given = access(site.section, site.redactor.redact)
     link = HttpLink("Prometheus", str(site.section["url"]), given)
     limits = Limits(at_once=int(site.section["at_once"]))
     target = PrometheusTarget(link, site.clock, given.timeout)

@@ -60,11 +60,12 @@ def instant(title: str, kind: str, found: list[Series]) -> Answer:
         return Answer(f"{title} · no series", lines=("Nothing has such a name, or such labels, now.",))
     if len(found) == 1:
         of = named(found)[0]
-        return Answer(f"{title} · {figure(found[0].last)} now", lines=(of,) if of and of != title else ())
+        lines = (of,) if of and of != title else ()
+        return Answer(f"{title} · {figure(found[0].last)} now", lines=lines, figures=(found[0].last,))
     rows = tuple((name, figure(s.last)) for name, s in zip(named(found), found, strict=True))[:_ROWS]
-    return Answer(
-        f"{title} · {len(found)} series now{_first(found)}", table=Table(("SERIES", "VALUE"), rows, (1,))
-    )
+    values = tuple(s.last for s in found)
+    shown = Table(("SERIES", "VALUE"), rows, (1,))
+    return Answer(f"{title} · {len(found)} series now{_first(found)}", table=shown, figures=values)
 
 
 def table(title: str, found: list[Series], over: int) -> Answer:

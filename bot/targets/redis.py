@@ -125,6 +125,7 @@ def _database(site: Site, name: str, configured: Mapping[str, Any], keys: Keys, 
         ca_file=section["ca_file"],
         timeout=float(section["timeout"]),
         connections=int(section["at_once"]) + 8,  # changes, and what is asked after them
+        redact=site.redactor.redact,
     )
     link = Link(name, _place(section, configured), access)
     several = len(site.settings.catalogue.redis) > 1

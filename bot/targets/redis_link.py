@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,13 +67,17 @@ class _Bounded(_AsyncRESP2Parser):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who the bot is there, whom it believes, and how long a request may take (seconds)."""
+    """Who the bot is there, whom it believes, and how long a request may take (seconds).
+
+    `redact` takes secrets out of what the server says.
+    """
 
     username: str | None = None
     password: str | None = None
     ca_file: str | None = None
     timeout: float = 5.0
     connections: int = 16
+    redact: Callable[[str], str] = str
 
 
 class Link:
@@ -82,7 +86,7 @@ class Link:
     def __init__(self, name: str, place: Address, access: Access) -> None:
         self.name, self.place = name, place
         self.title = "Redis" if name == "redis" else f"Redis {name}"
-        self._timeout = access.timeout
+        self._timeout, self._redact = access.timeout, access.redact
         self._client = _raw(Redis.from_pool(_pool(place, access)))
 
     async def look(self, *words: str | bytes | int) -> Any:
@@ -132,7 +136,7 @@ class Link:
         if isinstance(error, errors.BusyLoadingError):
             return TargetError(f"{self.title} has been started and is still loading its data.")
         if isinstance(error, errors.ResponseError):
-            text = " ".join(str(error).split())[:200]
+            text = self._redact(" ".join(str(error).split()))[:200]  # it may repeat what was sent
             return TargetError(f"{self.title} says no: {text.rstrip('.') or 'an error without a text'}.")
         return UnreachableError(f"{self.title} {self.broken(error)}.")
 

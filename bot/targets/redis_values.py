@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.redact import Redactor
+from bot.redact import REDACTED, Redactor
 from bot.targets.redis_link import Link
 from bot.targets.redis_server import fits, masked, text
 from commands.actions import Answer, TargetError
@@ -45,21 +45,21 @@ async def value(link: Link, keys: Keys, key: str) -> Answer:
         raise RefusedError(f"{shown(key)} is a {kind}, which I cannot show.")
     count, pairs = await reader(link, key)
     if kind == "string":
-        body = _safe(keys.redactor, key.replace(":", "_"), pairs[0][1][:_LONGEST])
+        body = _safe(keys.redactor, key.replace(":", "_"), pairs[0][1], cut=count > _LONGEST)
         rest = f" · the first {_LONGEST} of {count} bytes" if count > _LONGEST else ""
     else:
         lines = [
-            f"{name}: {_safe(keys.redactor, name or key, part[:_LONGEST])}" for name, part in pairs[:_ENTRIES]
+            f"{name}: {_safe(keys.redactor, name or key, part)[:_LONGEST]}" for name, part in pairs[:_ENTRIES]
         ]
         body = "\n".join(lines)[: 4 * _LONGEST]
         rest = f" · {kind} of {count}" + (f", {_ENTRIES} of them" if count > _ENTRIES else "")
     return Answer(f"{title(link)} · {key}{rest}", text=body, file_name="value.txt")
 
 
-def _safe(redactor: Redactor, name: str, found: str) -> str:
+def _safe(redactor: Redactor, name: str, found: str, *, cut: bool = False) -> str:
     """A value without its secrets; one whose name says that it is a secret goes as a whole."""
-    cleaned = redactor.redact_data({name: found})
-    return str(next(iter(cleaned.values())))
+    cleaned = str(next(iter(redactor.redact_data({name: found}).values())))
+    return redactor.beginning(found) if cut and cleaned != REDACTED else cleaned
 
 
 async def _string(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:

@@ -61,11 +61,11 @@ class SandboxPrometheus(SandboxTarget):
         series = self._evaluate(query, now)
         rows = tuple((_labels(labels), _figure(value)) for labels, value in series[:_ROWS])
         if len(series) == 1 and not series[0][0]:
-            return Answer(f"{title} · {_figure(series[0][1])} now")
+            return Answer(f"{title} · {_figure(series[0][1])} now", figures=(series[0][1],))
         more = f", the first {_ROWS}" if len(series) > _ROWS else ""
-        return Answer(
-            f"{title} · {len(series)} series now{more}", table=Table(("SERIES", "VALUE"), rows, (1,))
-        )
+        shown = Table(("SERIES", "VALUE"), rows, (1,))
+        values = tuple(value for _, value in series)
+        return Answer(f"{title} · {len(series)} series now{more}", table=shown, figures=values)
 
     def _range(self, title: str, query: _Query, now: int, over: int) -> Answer:
         found: dict[tuple[tuple[str, str], ...], list[float]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from commands.actions import Answer, Ops, Plan
 from commands.catalogue import Service
@@ -133,3 +133,26 @@ async def uncordon(node: Name, *, cluster: Name | None = None, ops: Ops) -> Plan
     /uncordon node-1
     """
     return await ops.target("kubernetes").plan("uncordon", node=node, cluster=cluster)
+
+
+@command("probe", effect="read")
+async def probe(
+    name: Name,
+    what: Literal["ps", "memory", "disk", "connect", "http", "file"],
+    of: Name | None = None,
+    *,
+    cluster: Name | None = None,
+    ops: Ops,
+) -> Answer:
+    """Look inside a pod of a service, or one pod by its full name, with a fixed command; off unless configured.
+
+    /probe realtime ps                    its processes
+    /probe realtime memory                free memory, in MiB; /probe realtime disk has the disks
+    /probe realtime connect redis:6379    whether a pod reaches a place of the configuration's list
+    /probe realtime http /metrics         a page of its own, one of the list
+    /probe realtime file rules            a file of the list, by its name there
+    """
+    service = ops.catalogue.service(name)
+    if service is not None:
+        return await of_service(service, ops).read("probe", service=service.name, what=what, of=of)
+    return await ops.target("kubernetes").read("probe", pod=name, what=what, of=of, cluster=cluster)

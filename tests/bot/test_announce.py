@@ -190,6 +190,8 @@ def everything() -> list[tuple[Tale, list[Say]]]:
         e.ActionFinished(at=now, actor=e.BOT, text="done", after={}, seconds=4),
         e.RevertAnnounced(at=now, actor=e.BOT, revert_at=now + timedelta(minutes=5)),
         e.RevertDue(at=now, actor=e.BOT, due=now),
+        e.WatchEnded(at=now, actor=e.BOT, verdict="worse", value=0.5, text="worse than before: p95 1 → 2 s"),
+        e.WatchEnded(at=now, actor=e.BOT, verdict="unmeasured", value=None, text="p95 cannot be compared"),
     ):
         t.actions.clear()
         keep(t, t.act(7, proposed(now)))
@@ -934,3 +936,45 @@ def test_outside_text_in_a_plan_is_neutral() -> None:
     assert "<" not in text
     assert tale.mentioned() == {"bob"}
     assert text.count("@bob") == 1
+
+
+# -- watched changes ------------------------------------------------------------------------------
+
+
+def watched(verdict: str, text: str) -> Tale:
+    """#7 is done and has been followed to its end."""
+    tale = asked()
+    now = tale.now
+    terms: dict[str, Any] = {"query": "q", "target": "", "label": "p95", "unit": "s", "window": 600}
+    tale.act(
+        7,
+        e.ActionStarted(at=now, actor=e.BOT, boot="b", voters=("bob",)),
+        e.WatchBegan(at=now, actor=e.BOT, **terms, better="lower", worse_by=0.2, relative=True, before=0.12),
+        e.ActionFinished(at=now, actor=e.BOT, text="done", after={}, seconds=41),
+    )
+    tale.act(7, e.WatchEnded(at=now, actor=e.BOT, verdict=verdict, value=0.48, text=text))
+    return tale
+
+
+def test_worse_than_before_is_told_to_who_asked_with_the_way_back() -> None:
+    """One message; the button does what `undo 7` does, and nothing is done by itself."""
+    tale = watched("worse", "worse than before: p95 120 → 480 ms")
+    assert tale.here() == (
+        "⚠️ #7 worse than before: p95 120 → 480 ms\n"
+        "@alice that is since scale realtime 3 → 10; nothing is taken back by itself. [Undo → 3]"
+    )
+    assert [button.value for button in tale.says[0].buttons] == ["/undo 7"]
+
+
+@pytest.mark.parametrize("verdict", ["good", "stopped"])
+def test_what_needs_nobody_is_only_on_the_card(verdict: str) -> None:
+    """No message: an edit wakes nobody."""
+    tale = watched(verdict, "p95 120 → 95 ms: as good as before")
+    assert [say.op for say in tale.says if say.ref == "action:7" or say.op == "say"] == ["card"]
+
+
+def test_what_nobody_can_compare_is_said_once() -> None:
+    """With the reason, which may come from outside."""
+    tale = watched("unmeasured", "p95 cannot be compared: <!channel> @room did not answer")
+    assert "p95 cannot be compared: ‹!channel›" in tale.here()
+    assert "@room" not in tale.here()

@@ -14,9 +14,9 @@ import yaml
 
 from bot.config import Settings, load
 from bot.config_schema import settings as all_settings
-from bot.config_values import duration
+from bot.config_values import duration, worse_by
 from bot.resources import resource
-from commands.catalogue import Service, Toggle
+from commands.catalogue import Service, Toggle, WatchTerms
 from incidents.policy import Severity, Step, digest, from_data, to_data
 
 EXAMPLE = resource("watchbell.example.yaml").read_text(encoding="utf-8")
@@ -630,3 +630,37 @@ def test_every_setting_is_in_the_example(path: str) -> None:
         else:
             here = [value[part] for value in here if isinstance(value, dict) and part in value]
     assert here or re.search(rf"^ *# +{parts[-1]}:", EXAMPLE, re.MULTILINE)
+
+
+# -- the figures of services ------------------------------------------------------------------------
+
+
+def test_the_figure_of_a_service_and_how_it_is_followed(example: Settings) -> None:
+    """As the example has it, and nothing for who has none."""
+    realtime = example.catalogue.services["realtime"]
+    assert realtime.sli is not None
+    assert (realtime.sli.name, realtime.sli.unit, realtime.sli.better, realtime.sli.target) == (
+        "p95",
+        "s",
+        "lower",
+        "",
+    )
+    assert realtime.watch == WatchTerms(600, 0.5, True)
+    assert example.catalogue.services["chat-adapters"].sli is None
+    assert example.catalogue.services["chat-adapters"].watch is None
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [("20%", (0.2, True)), ("12.5 %", (0.125, True)), ("0", (0.0, False)), ("0.01", (0.01, False))],
+)
+def test_how_much_worse(told: str, found: tuple[float, bool]) -> None:
+    """A part of the figure, or a difference in its own unit."""
+    assert worse_by(told) == found
+
+
+@pytest.mark.parametrize("text", ["", "%", "-1%", "1e3", "٢%", "20 percent", "NaN", "inf"])
+def test_what_is_no_measure_of_worse(text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValueError, match="should be a percentage such as 20%"):
+        worse_by(text)

@@ -48,6 +48,8 @@ SECRETS = [
     ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "SyA12345"),
     ("syt_YWxpY2U_abcdefghijklmnop_123abc", "abcdefghijklmnop"),
     ("requirepass foobared", "foobared"),
+    ('1) "requirepass"\n2) "foobared"', "foobared"),
+    ("config:requirepass\nconfig:requirepass foobared", "foobared"),
     ("AUTH foobared", "foobared"),
     ("psql --password geheim99", "geheim99"),
 ]
@@ -147,6 +149,14 @@ def test_dataclasses_are_redacted() -> None:
     assert told.lines == (f"token={REDACTED}",)
 
 
+def test_what_somebody_else_cut_off_loses_its_last_word() -> None:
+    """Half of a secret looks like any other text; a document without spaces stays."""
+    redactor = Redactor(known_values=["correct-horse-battery"])
+    assert redactor.beginning("first correct-horse-battery, then correct-hor") == f"first {REDACTED}, then "
+    assert redactor.beginning("correct-hor") == ""
+    assert redactor.beginning("x" * 501) == "x" * 501
+
+
 @dataclass(frozen=True)
 class Whole:
     word: str = "plain"
@@ -180,6 +190,7 @@ def test_nothing_to_find_is_the_same_object() -> None:
         "auth \n",
         "xox",
         "_key.-",
+        "requirepass \n",
     ],
 )
 def test_the_time_is_linear(piece: str) -> None:

@@ -12,11 +12,12 @@ from bot import store
 from bot.chat import Content, Say
 from bot.logbook import Logbook
 from bot.platforms.slack_client import UnavailableError
+from tests import EVERYTHING
 from tests.bot.slack_faulty import BOT, START, Call, Night, Outcome, Trouble, night, played, story
 from tests.servers.slack.people import slack_id
 
 KINDS = ["429", "500", "reset", "after"]  # see tests/servers/slack/faults.py
-STORY = story(3)
+STORY = story(3, 200 if EVERYTHING else 120)
 HALF_A_MINUTE = timedelta(seconds=30)
 BEGIN = f"at {START:%Y-%m-%dT%H:%M:%SZ}\n"
 

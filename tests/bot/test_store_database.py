@@ -14,11 +14,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command as alembic_command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from bot import store
-from bot.store_database import open_engine
+from bot.store_database import MIGRATIONS, open_engine
 from incidents.ports import RefusedError
 from tests.bot.store_sample import NOW, command, opened
 from tests.servers.postgres import Postgres, running
@@ -191,3 +194,34 @@ def test_the_copy_needs_no_journal(tmp_path: Path) -> None:
     store.backup(url, copy)
     with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as found:
         assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_step_to_commands_reads_them_from_the_log(url: str) -> None:
+    """Actions of an older version are found by their command, too; one whose proposal is erased has none."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    engine = open_engine(url, patience=5, writes=True)
+    body = '{"plan": {"command": "redis policy"}}'
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic_command.upgrade(config, "0003")
+        for number, told in ((1, body), (2, "{}")):
+            connection.execute(
+                text(
+                    "INSERT INTO events (position, stream, version, kind, at, actor, body, salt, digest, hash) "
+                    "VALUES (:n, :s, 1, 'ActionProposed', 0, 'alice', :b, '', '', '')"
+                ),
+                {"n": number, "s": f"action-{number}", "b": told},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO actions (number, channel, state, requester, target, fingerprint, updated_at) "
+                    "VALUES (:n, 'console:C1', 'done', 'alice', 'redis/x', 'f', 0)"
+                ),
+                {"n": number},
+            )
+        alembic_command.upgrade(config, "head")
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT number, command FROM actions ORDER BY number")).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [(1, "redis policy"), (2, "")]

@@ -14,15 +14,28 @@ import pytest
 from commands.actions import Plan, TargetError
 from commands.dispatch import drift
 from incidents.ports import RefusedError
-from tests.contracts import http_rig, kubernetes_rig, postgres_rig, redis_rig, target_rigs
+from tests.contracts import (
+    alertmanager_rig,
+    compose_rig,
+    http_rig,
+    kubernetes_rig,
+    mongo_rig,
+    postgres_rig,
+    redis_rig,
+    target_rigs,
+)
 from tests.contracts.target_rigs import Change, Rig
 
 RIGS = {
     **target_rigs.RIGS,
     "redis": redis_rig.redis,
     "postgres": postgres_rig.postgres,
+    "mongo": mongo_rig.mongo,
     "http": http_rig.http,
+    "alertmanager": alertmanager_rig.alertmanager,
     "kubernetes": kubernetes_rig.kubernetes,
+    "compose": compose_rig.stand_in,
+    "compose_podman": compose_rig.real,
 }
 
 

@@ -15,12 +15,16 @@ BEGIN, END = (
 NEEDS = {"read": "nobody", "change": "1 approval", "danger": "2 approvals"}
 # Command → how it is taken back. Every change has a row here, so that nobody forgets to say it.
 UNDO = {
+    "compose memory": "the former limit, where there was one",
+    "compose restart": "no",
+    "compose scale": "the former number",
     "cordon": "uncordon",
     "uncordon": "cordon",
     "pause": "resume",
     "resume": "pause",
     "pod delete": "no; another takes its place",
     "maintenance": "the former state",
+    "mongo killop": "no",
     "pg analyze": "nothing to take back",
     "pg cancel": "no",
     "pg reindex": "no",

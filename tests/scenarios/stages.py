@@ -114,3 +114,21 @@ async def rehearse(
         stage_factory=STAGES[platform](kept=kept(played)),
     )
     return Played(failures, [json.loads(line) for line in out.getvalue().splitlines()])
+
+
+def holds(played: Played) -> None:
+    """Every expectation held, and the records are what docs/rehearsals.md says of those of every rehearsal."""
+    assert not played.failures, "\n".join(str(failure) for failure in played.failures)
+    records = played.records
+    assert [r["at"] for r in records] == sorted(r["at"] for r in records)
+    assert [r["line"] for r in records] == sorted(r["line"] for r in records)
+    for record in records:
+        assert (record["do"] == "event") == (record["event"] is not None), record
+        assert (record["do"] == "event") == (record["text"] is None), record
+        assert record["do"] != "page" or len(record["to"]) == 1, record
+        assert record["card"] != "reminder" or "no update" in record["text"], record
+    asked = [r for r in records if r["event"] == "ActionProposed"]
+    cards = [r for r in records if r["do"] == "say" and r["card"] == "approval"]
+    assert len(cards) <= len(asked)  # a covered undo and a way back are not asked for
+    reminders = [r for r in records if r["event"] == "ReminderDue"]
+    assert len(reminders) == len([r for r in records if r["do"] == "say" and r["card"] == "reminder"])

@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.scenarios.chosen import COMPARED, EXPORTED
 from tests.scenarios.slack_stage import factory
-from tests.scenarios.stages import STAGES, Played, rehearse, text_of
+from tests.scenarios.stages import STAGES, Played, holds, rehearse, text_of
 
 FILE = "kept.json"
 
@@ -20,7 +21,7 @@ async def exported(scenario: str, platform: str, folder: Path) -> dict[str, Any]
     """INC-1 as the JSON export tells it, once the scenario was played."""
     text = f"{text_of(scenario)}\nexport 1 json {FILE}\n"
     played = await rehearse(scenario, folder / platform, platform=platform, text=text)
-    assert not played.failures, "\n".join(str(failure) for failure in played.failures)
+    holds(played)
     found: dict[str, Any] = orjson.loads((folder / FILE).read_bytes())
     return found
 
@@ -30,7 +31,7 @@ def told(export: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(row["at"], row["actor"], row["kind"], row["text"]) for row in export["timeline"]]
 
 
-@pytest.mark.parametrize("scenario", ["story", "note_and_pin", "two_approvals", "threads"])
+@pytest.mark.parametrize("scenario", EXPORTED)
 async def test_an_export_is_the_same_from_every_chat(
     scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,12 +47,12 @@ async def test_an_export_is_the_same_from_every_chat(
 
 def did(played: Played) -> Counter[tuple[Any, ...]]:
     """Everything that the bot did, at what time and at which line; in what order within one is the chats' own."""
-    assert not played.failures, "\n".join(str(failure) for failure in played.failures)
+    holds(played)
     names = ("at", "line", "do", "event", "channel", "card", "text")
     return Counter((*(r[name] for name in names), *sorted(r["to"]), *r["buttons"]) for r in played.records)
 
 
-@pytest.mark.parametrize("scenario", ["critical_not_acknowledged", "for_a_while", "reminder_help", "drift"])
+@pytest.mark.parametrize("scenario", COMPARED)
 async def test_the_bot_does_the_same_in_every_chat(scenario: str, tmp_path: Path) -> None:
     """Messages with their words, mentions and buttons, edits, reactions, pages, and what is recorded."""
     here = did(await rehearse(scenario, tmp_path / "console"))

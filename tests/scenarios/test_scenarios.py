@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from bot.play import Recorder, Rehearsal
-from bot.play_script import Alert, Expect, ExpectReplicas, Sandbox, Says, Step, Wait, parse
+from bot.play_script import Expect, ExpectReplicas, Presses, Reacts, Says, Step, parse
 from bot.play_stage import Record, Stage
+from tests.scenarios.chosen import EVERYWHERE, OLDER, ON_MATRIX, played
 from tests.scenarios.matrix_stage import factory
-from tests.scenarios.stages import NAMES, STAGES, Played, rehearse, script, text_of
+from tests.scenarios.stages import NAMES, STAGES, Played, holds, rehearse, script, text_of
 
 # These are restarted between any two lines, one place at a time; the others after every line at once.
 CLOSELY = (
@@ -26,28 +27,6 @@ CLOSELY = (
     "all_alerts_resolved",
     "drift",
 )
-EVERYTHING = os.environ.get("WATCHBELL_ALL") == "1"
-# In which the bot writes to one person, to few, or in many places.
-FEW = (
-    "private",
-    "page",
-    "contacts",
-    "handover",
-    "catchup",
-    "reads",
-    "escalate",
-    "unreachable_person",
-    "merged",
-)
-OLDER = ("story", "two_approvals", "private", "note_and_pin", "threads")
-
-
-def encrypted() -> list[str]:
-    """The scenarios that are played in encrypted rooms by every run of the tests; all with WATCHBELL_ALL=1."""
-    typed = (Says, Wait, Expect, ExpectReplicas, Alert, Sandbox)
-    more = {name for name in NAMES for step in script(name).steps if not isinstance(step, typed)}
-    threads = {name for name in NAMES for step in script(name).steps if getattr(step, "thread", None)}
-    return NAMES if EVERYTHING else sorted({*more, *threads, *FEW})
 
 
 @pytest.fixture(autouse=True)
@@ -56,42 +35,29 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("platform", [name for name in STAGES if name != "matrix_encrypted"])
-@pytest.mark.parametrize("scenario", NAMES)
+@pytest.mark.parametrize(("platform", "scenario"), played())
 async def test_scenario(platform: str, scenario: str, tmp_path: Path) -> None:
-    """Every expectation of the script holds, and the records keep what `--json` promises."""
-    await _holds(scenario, tmp_path, platform)
+    """Every expectation of the script holds, and the records keep what `--json` promises.
 
-
-@pytest.mark.parametrize("scenario", encrypted())
-async def test_scenario_in_encrypted_rooms(scenario: str, tmp_path: Path) -> None:
-    """The same where rooms are encrypted; what was said in the clear, or without a key for everybody, fails.
-
-    To save time not all of them: those in which somebody reacts, presses, edits, deletes, answers in a thread or
-    exports, in which the bot is restarted, and FEW. `make test-all` plays every one.
+    In encrypted rooms what was said in the clear, or without a key for everybody, fails as well.
     """
-    await _holds(scenario, tmp_path, "matrix_encrypted")
+    holds(await rehearse(scenario, tmp_path / "data", platform=platform))
 
 
 @pytest.mark.parametrize("scenario", OLDER)
 async def test_scenario_in_older_rooms(
     scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same in rooms of version 11: what differs in them is who made a room, and where a redaction points to."""
+    """The same in rooms of version 11."""
     monkeypatch.setitem(STAGES, "matrix_11", lambda kept=(): factory(room_version="11"))
-    await _holds(scenario, tmp_path, "matrix_11")
-
-
-async def _holds(scenario: str, folder: Path, platform: str) -> None:
-    played = await rehearse(scenario, folder / "data", platform=platform)
-    assert not played.failures, "\n".join(str(failure) for failure in played.failures)
-    _promises(played)
+    holds(await rehearse(scenario, tmp_path / "data", platform="matrix_11"))
 
 
 @pytest.mark.parametrize("scenario", NAMES)
-async def test_the_same_with_restarts(scenario: str, tmp_path: Path) -> None:
-    """The bot killed after every line does exactly what it does alive, at the same times."""
+async def test_scenario_with_restarts(scenario: str, tmp_path: Path) -> None:
+    """On the browser chat it holds, and the bot killed after every line does exactly the same, at the same times."""
     alive = await rehearse(scenario, tmp_path / "alive")
+    holds(alive)
     text, lines = with_restarts(text_of(scenario), places(scenario))
     killed = await rehearse(scenario, tmp_path / "killed", text=text)
     assert mapped(killed.records, lines) == alive.records
@@ -137,23 +103,6 @@ def test_restarts_are_inserted_and_lines_mapped_back() -> None:
     assert text == "# why\nwait 1m\nrestart\nexpect nothing\nwait 2m\nrestart"
     assert moved == {1: 1, 2: 2, 4: 3, 5: 4}
     assert mapped([{"line": 3}, {"line": 5}], moved) == [{"line": 0}, {"line": 4}]
-
-
-def _promises(played: Played) -> None:
-    """What docs/rehearsals.md says of the records of every rehearsal."""
-    records = played.records
-    assert [r["at"] for r in records] == sorted(r["at"] for r in records)
-    assert [r["line"] for r in records] == sorted(r["line"] for r in records)
-    for record in records:
-        assert (record["do"] == "event") == (record["event"] is not None), record
-        assert (record["do"] == "event") == (record["text"] is None), record
-        assert record["do"] != "page" or len(record["to"]) == 1, record
-        assert record["card"] != "reminder" or "no update" in record["text"], record
-    asked = [r for r in records if r["event"] == "ActionProposed"]
-    cards = [r for r in records if r["do"] == "say" and r["card"] == "approval"]
-    assert len(cards) <= len(asked)  # a covered undo and a way back are not asked for
-    reminders = [r for r in records if r["event"] == "ReminderDue"]
-    assert len(reminders) == len([r for r in records if r["do"] == "say" and r["card"] == "reminder"])
 
 
 # -- what scripts cannot say: exact times ----------------------------------------------------------
@@ -339,3 +288,26 @@ def test_every_scenario_says_what_it_holds() -> None:
         assert len(first) > 20, scenario
         steps: tuple[Step, ...] = script(scenario).steps
         assert any(isinstance(step, Expect | ExpectReplicas) for step in steps), scenario
+
+
+def test_the_chosen_scenarios_use_whatever_any_of_them_does() -> None:
+    """What is played on Matrix by every run has every step, command, button and emoji of the scripts."""
+    every = {name: used(name) for name in NAMES}
+    chosen = set().union(*(every[name] for name in (*EVERYWHERE, *ON_MATRIX)))
+    assert len(chosen) > 60
+    assert {name: found - chosen for name, found in every.items() if found - chosen} == {}
+
+
+def used(scenario: str) -> set[str]:
+    """What a script is made of, without who does it and in which words."""
+    found: set[str] = set()
+    for step in script(scenario).steps:
+        found.add(type(step).__name__)
+        if isinstance(step, Says):
+            found.add(f"thread {step.thread is not None}")
+            found |= {f"command {step.text.split()[0]}" for sign in "/!" if step.text.startswith(sign)}
+        elif isinstance(step, Presses):
+            found.add(f"button {re.sub(r'[0-9]+|page .*', '…', step.label)}")
+        elif isinstance(step, Reacts):
+            found.add(f"emoji {step.emoji} {step.added}")
+    return found

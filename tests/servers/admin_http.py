@@ -27,6 +27,8 @@ FRESH: Mapping[str, Any] = {
     "failover": {"openai": []},
     "models": {"ready": True, "loaded": 2},
 }
+OPEN = ("/health", "/metrics", "/slow", "/away", "/binary", "/huge", "/health/liveness", "/health/readiness")
+OPEN += ("/-/healthy", "/api/health", "/upstream/health")  # without a token
 TOKEN = "admin-token-0123456789abcdef"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,7 +46,14 @@ class Admin:
         app = web.Application(middlewares=[self._door], client_max_size=100_000)
         for path, handler in {
             "/health": self._health,
+            "/health/liveness": self._health,
+            "/health/readiness": self._health,
+            "/-/healthy": self._health,
+            "/api/health": self._health,
+            "/upstream/health": self._health,
             "/routing/config": self._config,
+            "/config": self._config,
+            "/strategy/performance": self._config,
             "/ml/models/status": self._models,
             "/instances": self._instances,
             "/providers/{provider}/health": self._provider,
@@ -63,7 +72,17 @@ class Admin:
             "/strategy/update",
         ):
             app.router.add_post(path, self._change)
-        for path in ("/failover/configure", "/moved", "/fails", "/refuses"):
+        for path in (
+            "/failover/configure",
+            "/ml/models/reload",
+            "/route",
+            "/config/gc/optimize",
+            "/config/manual",
+            "/rate-limit/configure",
+            "/routing/cost-optimized",
+        ):
+            app.router.add_post(path, self._change)
+        for path in ("/moved", "/fails", "/refuses"):
             app.router.add_post(path, self._change)
         app.router.add_post("/test/reset", self._reset)
         app.router.add_post("/test/set", self._set)
@@ -79,7 +98,7 @@ class Admin:
                 status=self.broken, text="the stand-in was told to fail, password: plantedsecret99"
             )
         wanted = request.headers.get("Authorization") == f"Bearer {TOKEN}"
-        if not wanted and request.path not in ("/health", "/metrics", "/slow", "/away", "/binary", "/huge"):
+        if not wanted and request.path not in OPEN:
             return web.json_response({"error": "who are you"}, status=401)
         return await handler(request)
 

@@ -1,10 +1,11 @@
-"""A TCP cable between the bot and a server that can be cut, held, or made to say nonsense, at a chosen request."""
+"""A cable between the bot and a server that can be cut, held, or made to say nonsense, at a chosen request."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Self
 
 Fault = Literal["silent", "half", "cut", "hold", "huge", "garbage", "refuse"]
@@ -13,7 +14,7 @@ HUGE = 10 * 1024**2  # bytes
 
 @dataclass
 class Cable:
-    """Listens on `port`, passes everything on to `to`.
+    """Listens on `port`, passes everything on to `to`; of a unix socket `to` it listens on `socket`, beside it.
 
     `fault(how, when)` strikes with the first request that holds `when`, and on its connection from then on:
     silent: nothing is passed on; half: half of the answer comes; cut: the request arrives, then the connection is
@@ -21,7 +22,7 @@ class Cable:
     `refuse` closes the door.
     """
 
-    to: int
+    to: int | Path
     port: int = 0
     requests: bytearray = field(default_factory=bytearray)
     _fault: tuple[Fault, bytes, int] | None = None
@@ -33,9 +34,18 @@ class Cable:
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def start(self) -> None:
-        """Listen, on the same port again after `refuse`."""
+        """Listen, on the same port or socket again after `refuse`."""
+        if isinstance(self.to, Path):
+            self.socket.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._served, self.socket)
+            return
         self._server = await asyncio.start_server(self._served, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens for a server that has a unix socket."""
+        return Path(f"{self.to}.cable")
 
     def fault(self, how: Fault, when: bytes = b"", times: int = 1) -> None:
         """The next fault, on so many connections; one kind at a time."""
@@ -81,7 +91,11 @@ class Cable:
         task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
         with suppress(OSError, asyncio.CancelledError):
-            there, back = await asyncio.open_connection("127.0.0.1", self.to)
+            there, back = (
+                await asyncio.open_unix_connection(self.to)
+                if isinstance(self.to, Path)
+                else await asyncio.open_connection("127.0.0.1", self.to)
+            )
             self._writers.add(back)
             try:
                 await _Passage(self, reader, writer, there, back).run()

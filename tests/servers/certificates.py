@@ -21,7 +21,7 @@ ECDSA_SHA256 = "1.2.840.10045.4.3.2"
 COMMON_NAME = "2.5.4.3"
 SUBJECT_KEY, KEY_USAGE, ALTERNATIVE_NAMES = "2.5.29.14", "2.5.29.15", "2.5.29.17"
 BASIC_CONSTRAINTS, AUTHORITY_KEY, EXTENDED_USAGE = "2.5.29.19", "2.5.29.35", "2.5.29.37"
-SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
+SERVER_AUTH, CLIENT_AUTH = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"
 DAYS = 2  # longer than any run of the tests
 
 
@@ -38,11 +38,11 @@ class Authority:
         self.pem = self._signed(self._name, self._key, uses, -DAYS, DAYS)
 
     def issue(self, *names: str, expired: bool = False) -> tuple[str, str]:
-        """A server's certificate for addresses and host names, and its key, both PEM."""
+        """A certificate for addresses and host names, a server's or a client's, and its key, both PEM."""
         key = ECC.generate(curve="P-256")
         uses = [
             _extension(ALTERNATIVE_NAMES, _tlv(SEQUENCE, *map(_general, names))),
-            _extension(EXTENDED_USAGE, _tlv(SEQUENCE, _oid(SERVER_AUTH))),
+            _extension(EXTENDED_USAGE, _tlv(SEQUENCE, _oid(SERVER_AUTH), _oid(CLIENT_AUTH))),
         ]
         to = -1 if expired else DAYS
         return self._signed(_name(names[0]), key, uses, -DAYS, to), key.export_key(format="PEM")

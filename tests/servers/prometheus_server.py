@@ -20,9 +20,9 @@ LONGEST = 60.0  # seconds until it has figures
 
 
 class PrometheusServer:
-    """One server; it has scraped when it is there."""
+    """One server; it has scraped when it is there. It scrapes itself, and other ports of this machine if asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *others: int) -> None:
         program = require("prometheus")
         self.folder = Path(tempfile.mkdtemp(prefix="watchbell-prometheus-"))
         with socket.socket() as probe:
@@ -33,7 +33,7 @@ class PrometheusServer:
             "job_name": "services",
             "scrape_interval": "250ms",
             "scrape_timeout": "250ms",
-            "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}],
+            "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in (self.port, *others)]}],
         }
         config = self.folder / "prometheus.yml"
         config.write_text(json.dumps({"scrape_configs": [job]}), encoding="utf-8")
@@ -46,6 +46,13 @@ class PrometheusServer:
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=log)
         self._await()
+
+    def until(self, query: str) -> None:
+        """Return when a query has a number; AssertionError where it never does."""
+        end = time.monotonic() + LONGEST
+        while not self._numbers(query):
+            assert time.monotonic() < end, f"{query} never has a value"
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End it, and remove its folder."""
@@ -63,10 +70,14 @@ class PrometheusServer:
     def _scraped(self) -> bool:
         """Whether a scrape went well."""
         try:
-            found = httpx.get(f"{self.url}/api/v1/query", params={"query": "up"}, timeout=5).json()
+            return "1" in self._numbers("up")
         except (httpx.HTTPError, ValueError):
             return False
-        return any(each["value"][1] == "1" for each in found["data"]["result"])
+
+    def _numbers(self, query: str) -> list[str]:
+        """The values of a query, as text; those that are no number left out."""
+        found = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=5).json()
+        return [each["value"][1] for each in found["data"]["result"] if each["value"][1] != "NaN"]
 
 
 @cache

@@ -260,14 +260,49 @@ async def test_commands_run_in_a_pod(cluster: KubernetesServer, pod: str) -> Non
 
 async def test_a_command_that_hangs_ends_with_its_connection(cluster: KubernetesServer, pod: str) -> None:
     """Nothing more comes until one side goes."""
-    await cluster.act("command", argv=["tail", "-f"], stdout="begun", hangs=True)
+    await cluster.act("command", argv=["tail", "-f"], stdout="begun", ends="hangs")
     url = f"{cluster.url}{CORE}/pods/{pod}/exec?command=tail&command=-f&stdout=true"
     headers = {"Authorization": f"Bearer {ADMIN}"}
     async with ClientSession() as session, session.ws_connect(url, protocols=V4, headers=headers) as socket:
+        assert await socket.receive_bytes() == b"\x01"
         assert await socket.receive_bytes() == b"\x01begun"
         with pytest.raises(TimeoutError):
             await socket.receive(timeout=0.2)
     async with ClientSession() as session, session.ws_connect(url, protocols=V4, headers=headers) as socket:
+        assert await socket.receive_bytes() == b"\x01"
         assert await socket.receive_bytes() == b"\x01begun"
         await cluster.act("signal", to="end")
         assert (await socket.receive(timeout=10)).type is WSMsgType.CLOSE
+
+
+@pytest.mark.parametrize(
+    ("query", "protocol", "status"),
+    [
+        ("command=free&command=-m", V4[0], 400),  # none of stdin, stdout, stderr
+        ("command=free&command=-m&stdout=true&container=other", V4[0], 400),
+        ("command=free&command=-m&stdout=true", "v9.channel.k8s.io", 403),
+    ],
+)
+async def test_what_no_command_is_begun_for(
+    cluster: KubernetesServer, pod: str, query: str, protocol: str, status: int
+) -> None:
+    """No stream is wanted, no such container, no protocol that both know."""
+    url = f"{cluster.url}{CORE}/pods/{pod}/exec?{query}"
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    async with ClientSession() as session:
+        with pytest.raises(WSServerHandshakeError) as caught:
+            await session.ws_connect(url, protocols=(protocol,), headers=headers)
+    assert caught.value.status == status
+
+
+async def test_the_frames_of_a_command(cluster: KubernetesServer, pod: str) -> None:
+    """An empty frame says that it stands; output in pieces, only of what was asked for; the status at the end."""
+    await cluster.act("command", argv=["cat"], stdout="x" * 40_000, stderr="oh", code=3)
+    url = f"{cluster.url}{CORE}/pods/{pod}/exec?command=cat&stdout=true"
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    async with ClientSession() as session, session.ws_connect(url, protocols=V4, headers=headers) as socket:
+        found = [message.data async for message in socket]
+    assert [(frame[0], len(frame)) for frame in found[:3]] == [(1, 1), (1, 32 * 1024 + 1), (1, 7233)]
+    assert found[3][0] == 3
+    assert b'"reason": "ExitCode", "message": "3"' in found[3]
+    assert len(found) == 4

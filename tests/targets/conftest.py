@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.clock import VirtualClock
 from bot.targets.build import targets_of
@@ -16,6 +17,7 @@ from tests.contracts.redis_rig import GIB, on_redis
 from tests.contracts.target_rigs import START
 from tests.servers.cable import Cable
 from tests.servers.redis_server import RedisServer, shared
+from tests.targets.stands import STANDS, Stand
 
 Make = Callable[..., Target]
 
@@ -69,6 +71,14 @@ async def make(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Make]:
 def target(make: Make, server: RedisServer) -> Target:
     """The target of the shared server, straight."""
     return make(server.url())
+
+
+@pytest.fixture(params=sorted(STANDS))
+async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
+    """A running bot with an open incident, and one of the systems of the safety tests."""
+    with capture_logs():
+        async with STANDS[request.param](tmp_path, 1) as made:
+            yield made
 
 
 async def progress(done: int, total: int, what: str) -> None:

@@ -79,9 +79,11 @@ class ClusterChat(Chat):
 
 
 @asynccontextmanager
-async def chatting(folder: Path, server: KubernetesServer, *, bots: int = 1) -> AsyncIterator[ClusterChat]:
-    """A running bot with an incident that alice opened."""
-    stage = RealStage(on_kubernetes(server), folder)
+async def chatting(
+    folder: Path, server: KubernetesServer, *, bots: int = 1, **fields: Any
+) -> AsyncIterator[ClusterChat]:
+    """A running bot with an incident that alice opened; `fields` are of its target."""
+    stage = RealStage(on_kubernetes(server, **fields), folder)
     try:
         for _ in range(bots):
             await stage.start()

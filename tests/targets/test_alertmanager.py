@@ -125,6 +125,15 @@ async def test_safety_10_the_mark_proves_a_silence_after_a_crash(target: Target)
     assert await target.follow(plan, key="wb-2", progress=progress) is None
 
 
+async def test_safety_10_an_ended_silence_of_an_earlier_log_proves_nothing(target: Target, url: str) -> None:
+    """Numbers begin anew with a new log: the same number, the same matchers, and still another request."""
+    plan = await target.plan("silence", **SILENCE)
+    await target.run(plan, key="wb-1", progress=progress)
+    async with httpx.AsyncClient() as client:
+        (await client.delete(f"{url}/api/v2/silence/{(await kept(url))[0]['id']}")).raise_for_status()
+    assert await target.follow(plan, key="wb-1", progress=progress) is None
+
+
 @pytest.mark.parametrize(
     ("text", "seconds", "why"),
     [

@@ -26,6 +26,7 @@ READS: dict[str, tuple[dict[str, Any], ...]] = {
     "top": (SERVICE, {"nodes": True}),
     "pv": ({},),
     "node": ({"node": "node-1"},),
+    "probe": ({**SERVICE, "what": "ps"}, {"pod": "POD", "what": "ps"}),
 }
 PLANS: dict[str, tuple[str, dict[str, Any]]] = {
     "scale": ("scale", {"replicas": 4}),
@@ -55,7 +56,7 @@ def server() -> Iterator[KubernetesServer]:
 async def use(server: KubernetesServer, folder: Path, command: str) -> None:
     """Do what a command does, a change to its end."""
     clock = VirtualClock(START)
-    target = target_of(server, folder, clock)
+    target = target_of(server, folder, clock, probe={})
     try:
         pod = pod_names(server)[0]
         if command not in PLANS:
@@ -78,6 +79,8 @@ def ready_for(server: KubernetesServer, command: str) -> None:
         patch(server, "/api/v1/nodes/node-1", {"spec": {"unschedulable": True}})
     if command == "rollout":
         move(server, Change("restart", SERVICE))  # it asks after pods while they change
+    if command == "probe":
+        server.call("command", argv=["ps", "aux"], stdout="1")
     if command == "resume":
         patch(server, DEPLOYMENT, {"spec": {"paused": True}})
 

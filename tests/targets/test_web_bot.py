@@ -11,7 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.config import Settings
+from commands.catalogue import Sli, WatchTerms
 from tests.contracts.http_rig import on_web
+from tests.safety.rig import Change
 from tests.servers import admin_http, prometheus_server
 from tests.servers.alertmanager import alertmanager
 from tests.targets.redis_stage import RealChat, RealStage
@@ -165,3 +167,44 @@ async def test_a_call_for_a_while_and_a_dry_run(chat: WebChat) -> None:
     assert chat.admin.state["instances"]["openai"] == {"desired": 5}
     await chat.waits(31 * 60)
     assert chat.admin.state["instances"]["openai"] == {"desired": 3}
+
+
+def judged_by(query: str) -> Change:
+    """realtime is judged by this query of the real Prometheus, and followed for ten minutes."""
+
+    def change(settings: Settings) -> Settings:
+        services = dict(settings.catalogue.services)
+        sli = Sli("p95", query, "s", target="metrics")
+        services["realtime"] = replace(services["realtime"], sli=sli, watch=WatchTerms(600, 0.2, True))
+        return replace(settings, catalogue=replace(settings.catalogue, services=services))
+
+    return change
+
+
+async def test_the_figure_of_a_service_comes_from_the_real_prometheus(chat: WebChat) -> None:
+    """On the card, before the change and after it; the names of the metrics are those that it scrapes itself."""
+    await chat.restarts(judged_by("0.12 * max(prometheus_ready)"))
+    card = await chat.asks("/scale realtime 10")
+    assert "p95 120 ms now" in card.plain
+    await chat.bob.reacts(card, "✅")
+    await chat.waits(700)
+    assert "p95 120 → 120 ms: as good as before" in chat.card(1).plain
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("no_such_metric", "the query has no value now"),
+        ("prometheus_http_requests_total", "series, and an SLI is one"),
+        ("sum by (", "Prometheus does not understand that"),
+        ("0 / (0 * vector(1))", "the query has no number now"),
+    ],
+)
+async def test_a_query_that_is_no_figure_is_one_line_on_the_card(
+    chat: WebChat, query: str, told: str
+) -> None:
+    """The change can be voted on as ever."""
+    await chat.restarts(judged_by(query))
+    await chat.asks("/scale realtime 10")
+    [line] = [line for line in chat.card(1).plain.split("\n") if line.startswith("SLI unavailable: ")]
+    assert told in line

@@ -184,10 +184,22 @@ class Control:
         return {}
 
     async def command(
-        self, *, argv: list[str], stdout: str = "", stderr: str = "", code: int = 0, hangs: bool = False
+        self,
+        *,
+        argv: list[str],
+        stdout: str = "",
+        stderr: str = "",
+        raw: str = "",
+        code: int = 0,
+        ends: str = "",
     ) -> Json:
-        """What a command does in every container; one of which nothing is said is not installed."""
-        self._cluster.commands[tuple(argv)] = Outcome(stdout.encode(), stderr.encode(), code, hangs)
+        """What a command does in every container; one of which nothing is said is not installed.
+
+        `raw`: further output, bytes in base64. `ends`: "hangs", or "cut", which breaks the connection.
+        """
+        written = stdout.encode() + base64.b64decode(raw)
+        how = {"hangs": ends == "hangs", "cut": ends == "cut"}
+        self._cluster.commands[tuple(argv)] = Outcome(written, stderr.encode(), code, **how)
         return {}
 
     async def usage(self, *, of: str, cpu: int, memory: int) -> Json:

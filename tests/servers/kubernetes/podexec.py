@@ -21,17 +21,23 @@ from tests.servers.kubernetes.status import bad_request, forbidden, internal
 
 Json = dict[str, Any]
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+STREAMS = ("stdin", "stdout", "stderr")
 STDOUT, STDERR, ERROR = 1, 2, 3
+FRAME = 32 * 1024  # bytes of output in one frame at most, as the node's runtime copies it
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command writes, and with which code it ends; one that hangs ends only with its connection."""
+    """What a command writes, and with which code it ends.
+
+    One that hangs ends only with its connection; of one that is cut the connection breaks after its output.
+    """
 
     stdout: bytes = b""
     stderr: bytes = b""
     code: int = 0
     hangs: bool = False
+    cut: bool = False
 
 
 class PodExec:
@@ -50,8 +56,14 @@ class PodExec:
         if phase in ("Succeeded", "Failed"):
             told = f"cannot exec into a container in a completed pod; current phase is {phase}"
             raise bad_request(told)
+        query = self._call.query
+        if not any(query.get(stream) == "true" for stream in STREAMS):
+            raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
         names = [container["name"] for container in self._pod["spec"]["containers"]]
-        asked = self._call.query.get("container") or names[0]
+        asked = query.get("container") or (names[0] if len(names) == 1 else "")
+        if not asked:
+            choice = f"choose one of: [{' '.join(names)}]"
+            raise bad_request(f"a container name must be specified for pod {self._call.name}, {choice}")
         if asked not in names:
             raise bad_request(f"container {asked} is not valid for pod {self._call.name}")
         statuses = self._pod["status"].get("containerStatuses") or ()
@@ -63,23 +75,40 @@ class PodExec:
         socket = web.WebSocketResponse(protocols=PROTOCOLS)
         if not socket.can_prepare(request).ok:
             raise bad_request("Upgrade request required")
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
+        if not {each.strip() for each in offered.split(",")} & set(PROTOCOLS):
+            return web.Response(status=403)  # as golang.org/x/net/websocket answers a handshake that fails
         await socket.prepare(request)
+        await self._greet(socket)
         command = tuple(request.query.getall("command", []))
         outcome: Outcome | None = self._call.cluster.commands.get(command)
         if outcome is None:
             await self._end(socket, _missing(command))
         else:
-            await self._run(socket, outcome)
+            try:
+                await self._run(socket, outcome)
+            except ConnectionResetError:
+                if request.transport is not None:
+                    request.transport.abort()
         return socket
 
     async def _run(self, socket: web.WebSocketResponse, outcome: Outcome) -> None:
         for channel, text in ((STDOUT, outcome.stdout), (STDERR, outcome.stderr)):
-            if text:
-                await socket.send_bytes(bytes([channel]) + text)
+            if self._call.query.get(STREAMS[channel]) != "true":
+                continue
+            for at in range(0, len(text), FRAME):
+                await socket.send_bytes(bytes([channel]) + text[at : at + FRAME])
         if outcome.hangs:
             await self._until_gone(socket)
+        elif outcome.cut:
+            raise ConnectionResetError  # in the middle, without a word
         else:
             await self._end(socket, _ended(outcome.code))
+
+    async def _greet(self, socket: web.WebSocketResponse) -> None:
+        """An empty frame on the first stream that is read, which says that the connection stands."""
+        first = STDOUT if self._call.query.get("stdout") == "true" else STDERR
+        await socket.send_bytes(bytes([first]))
 
     async def _until_gone(self, socket: web.WebSocketResponse) -> None:
         """Wait for the other side to go, or for control to end it."""
