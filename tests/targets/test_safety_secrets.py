@@ -125,6 +125,25 @@ async def test_safety_20_in_a_cluster(tmp_path: Path) -> None:
         await everywhere(chat)
 
 
+async def test_safety_20_an_image_that_looks_like_a_secret(tmp_path: Path) -> None:
+    """It is not written down; the service is scaled all the same, and another image is still drift (SAFETY 14)."""
+    server = shared()
+    furnish(server)
+    image = "registry.example.com/token-service:v1.2.3-rc"
+    server.deploy("realtime", SPACE, image=image, config="realtime-config")
+    server.settle()
+    async with kubernetes_stage.chatting(tmp_path, server) as chat:
+        assert "realtime runs 6 replicas" in await chat.approved("/scale realtime 6")
+        assert "v1.2.3-rc" not in str((await chat.action()).plan)
+        card = await chat.asks("/scale realtime 5")
+        other = {"name": "app", "image": "registry.example.com/token-service:v1.2.4-rc"}
+        patch(server, DEPLOYMENT, {"spec": {"template": {"spec": {"containers": [other]}}}})
+        await chat.rolled()
+        await chat.bob.reacts(card, "✅")
+        assert (await chat.action(2)).state == "void"
+        assert b"v1.2.4-rc" not in chat.log_bytes()
+
+
 async def test_safety_20_in_a_redis(tmp_path: Path, server: RedisServer) -> None:
     """Values of every kind, over the edge of what is shown too, keys, names of clients, slow commands."""
     admin = server.admin
