@@ -7,16 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
-
-from bot import store
 from bot.clock import VirtualClock
 from bot.config import Settings
-from incidents import events as e
-from incidents.approvals import Action
+from tests.safety.looks import Looks, Shown
 from tests.safety.rig import PATIENCE, START, Change, example
 from tests.scenarios.matrix_stage import HeardMatrix, MatrixStage
 from tests.servers.matrix_device import Device
@@ -25,7 +21,6 @@ from tests.servers.matrix_people import MatrixPeople
 from tests.servers.matrix_view import Post, Room, path
 from tests.servers.synapse import shared
 
-E = TypeVar("E", bound=e.Event)
 Json = dict[str, Any]
 TICK, CROSS, PIN = "✅", "❌", "📌"
 OPEN = "!incident open critical Redis is down service=realtime"
@@ -35,6 +30,11 @@ class Homeserver(MatrixStage):
     """The stage, with time that passes as in the other chats, and whatever the adapter is to be told."""
 
     options: dict[str, Any]
+
+    @property
+    def data(self) -> Path:
+        """The folder of the log."""
+        return self._data
 
     def _platform(self) -> HeardMatrix:
         bot = self.people.bot
@@ -110,12 +110,20 @@ class Someone:
         """The keys of their device."""
         return self.chat.keys.of(self.chat.people.view(self.name).account)
 
+    async def asks(self, line: str, where: str | None = None) -> str:
+        """Give the bot a command in the way that this chat has for it."""
+        return await self.says(f"{self.chat.sign}{line}", where)
+
+    async def votes(self, on: Post) -> None:
+        """Tick a card; nobody waits for what the bot does about it."""
+        await self.chat.people.reacts(self.name, on.id, TICK)
+
     async def reacts(self, on: Post | str, emoji: str = TICK, added: bool = True) -> None:
         """Add a reaction, or take it back."""
         await self.chat.people.reacts(self.name, _id(on), emoji, added)
         await self.chat.settle()
 
-    async def taps(self, label: str, on: Post) -> None:
+    async def presses(self, label: str, on: Post) -> None:
         """Tap what stands for a button."""
         await self.chat.people.presses(self.name, on.id, label)
         await self.chat.settle()
@@ -134,8 +142,11 @@ class Someone:
         await self.calls("POST", f"/join{path(room)}")
 
 
-class MatrixChat:
+class MatrixChat(Looks):
     """The people of the example configuration in Matrix, and what can be seen there."""
+
+    sign, mention = "!", "Watchbell:"  # what a command begins with, and how else the bot is spoken to
+    cross = CROSS
 
     def __init__(self, stage: Homeserver) -> None:
         self.stage, self.people, self.server = stage, stage.people, stage.people.server
@@ -244,6 +255,19 @@ class MatrixChat:
         assert cards, "there is no such card"
         return cards[-1]
 
+    def cards(self) -> list[Shown]:
+        """The approval cards of the incident's room, oldest first."""
+        return [self.shown(p) for p in self.posts() if p.mark.get("card") == "approval"]
+
+    def offered(self, containing: str) -> tuple[Post, tuple[str, ...]]:
+        """The newest message of the bot's with these words, and its buttons."""
+        found = self.newest(containing)
+        return found, self.shown(found).buttons
+
+    def shown(self, post: Post) -> Shown:
+        """A message as somebody reads it."""
+        return Shown(post.id, post.text, tuple(b.label for b in post.buttons))
+
     def newest(self, containing: str) -> Post:
         """The newest message of the bot's with these words."""
         found = [p for p in self.every_post() if p.sender == self.bot and containing in p.text]
@@ -273,45 +297,6 @@ class MatrixChat:
         """Every event in every room that the bot is in, as it was when it came."""
         self.people.beside.refresh()
         return self.people.beside.events
-
-    def replicas(self, service: str = "realtime") -> int:
-        """How many replicas are wanted."""
-        return self.stage.world.replicas(service)
-
-    @property
-    def ran(self) -> dict[int, int]:
-        """Which requests the targets accepted, and how often each."""
-        changes = self.stage.world.changes
-        return {int(key.removeprefix("wb-")): n for key, n in changes.items() if key.startswith("wb-")}
-
-    async def action(self, number: int = 1) -> Action:
-        """A request as the log has it."""
-        found = await self.stage.bot.store.run(lambda unit: unit.state(f"action-{number}"))
-        assert isinstance(found, Action)
-        return found
-
-    async def actions(self) -> int:
-        """How many requests there are."""
-        t = store.actions
-        return len(await self.stage.bot.store.read(lambda c: c.execute(select(t.c.number)).all()))
-
-    async def events(self, stream: str, kind: type[E]) -> list[E]:
-        """The events of one kind in a stream."""
-        found = [r.event for r in await self.stage.bot.store.events(stream)]
-        return [event for event in found if isinstance(event, kind)]
-
-    async def written(self) -> dict[str, str]:
-        """Message id → what the transcript of the incident has of it."""
-        found = await self.events(f"chat-{self.number}", e.MessagePosted)
-        return {posted.message_id: posted.text for posted in found}
-
-    async def export(self, form: str) -> bytes:
-        """The incident's export."""
-        return await self.stage.export(self.number, form)
-
-    def log_bytes(self) -> bytes:
-        """Every byte of the log's files."""
-        return b"".join(p.read_bytes() for p in sorted(self.stage._data.glob("watchbell.db*")))
 
 
 def _id(on: Post | str) -> str:

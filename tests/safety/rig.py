@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import event, select, text
+from sqlalchemy import event, text
 
-from bot import store
 from bot.app import Bot, boot
 from bot.chat import House, Incoming, Receive
 from bot.config import Settings, load
@@ -27,11 +26,10 @@ from bot.stage import PlayStage, channels_of, targets_of, with_demo_token
 from bot.targets.sandbox_kubernetes import SandboxKubernetes
 from commands.actions import Outcome, Plan, Target
 from incidents import events as e
-from incidents.approvals import Action
 from incidents.events import BOT
 from incidents.ports import Clock, NotRecordedError
+from tests.safety.looks import Looks
 
-E = TypeVar("E", bound=e.Event)
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
 PATIENCE = 200  # ticks in a row that may leave something due at the same instant
 
@@ -278,7 +276,7 @@ class Someone:
         await self.chat.settle()
 
 
-class Chat:
+class Chat(Looks):
     """The people of the example configuration in one chat with the bot, and what can be seen there."""
 
     def __init__(self, stage: OddStage) -> None:
@@ -364,42 +362,7 @@ class Chat:
         """What the bot told one person alone since the mark."""
         return self.bot_said(person)
 
-    def replicas(self, service: str = "realtime") -> int:
-        """How many replicas are wanted."""
-        return self.stage.world.replicas(service)
-
-    @property
-    def ran(self) -> dict[int, int]:
-        """Which requests the targets accepted, and how often each."""
-        changes = self.stage.world.changes
-        return {int(key.removeprefix("wb-")): n for key, n in changes.items() if key.startswith("wb-")}
-
-    async def action(self, number: int = 1) -> Action:
-        """A request as the log has it."""
-        found = await self.stage.bot.store.run(lambda unit: unit.state(f"action-{number}"))
-        assert isinstance(found, Action)
-        return found
-
-    async def actions(self) -> int:
-        """How many requests there are."""
-        t = store.actions
-        return len(await self.stage.bot.store.read(lambda c: c.execute(select(t.c.number)).all()))
-
-    async def events(self, stream: str, kind: type[E]) -> list[E]:
-        """The events of one kind in a stream."""
-        found = [r.event for r in await self.stage.bot.store.events(stream)]
-        return [event for event in found if isinstance(event, kind)]
-
-    async def count(self) -> int:
-        """How many events the log has."""
-        t = store.events
-        return len(await self.stage.bot.store.read(lambda c: c.execute(select(t.c.position)).all()))
-
     # -- files ------------------------------------------------------------------------------------
-
-    def log_bytes(self) -> bytes:
-        """Every byte of the log's files."""
-        return _bytes(self.stage.data, "watchbell.db")
 
     def chat_bytes(self) -> bytes:
         """Every byte of the chat's files."""

@@ -11,16 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-from sqlalchemy import select
 
-from bot import store
 from bot.config import Settings
-from incidents import events as e
-from incidents.approvals import Action
+from tests.safety.looks import Looks, Shown
 from tests.safety.rig import Change, example
 from tests.safety.slack_workspace import Workspace
 from tests.scenarios.slack_stage import SIGNING_SECRET
@@ -28,7 +25,6 @@ from tests.scenarios.slack_stage import on_slack as with_slack_accounts
 from tests.servers.slack.delivery_http import FORM, signature
 from tests.servers.slack.people import slack_id
 
-E = TypeVar("E", bound=e.Event)
 Json = dict[str, Any]
 TICK, CROSS, PIN = "white_check_mark", "x", "pushpin"
 OPEN = "/incident open critical Redis is down service=realtime"
@@ -51,6 +47,14 @@ class Someone:
         said = await self.chat.act("says", **{name: v for name, v in asked.items() if v is not None})
         return str(said["ts"])
 
+    async def asks(self, line: str, where: str | None = None) -> str:
+        """Give the bot a command in the way that this chat has for it."""
+        return await self.says(f"{self.chat.sign}{line}", where)
+
+    async def votes(self, on: Json) -> None:
+        """Tick a card; nobody waits for what the bot does about it."""
+        await self.chat.server.act("reacts", user=self.id, **self.chat.spot(on), name=TICK, added=True)
+
     async def reacts(self, on: Json | str, name: str = TICK, added: bool = True, **more: Any) -> None:
         """Add a reaction by its name in Slack, or take it back."""
         await self.chat.act("reacts", user=self.id, **self.chat.spot(on), name=name, added=added, **more)
@@ -70,8 +74,11 @@ class Someone:
         return dict((await self.chat.act("submits", **asked))["errors"])
 
 
-class SlackChat:
+class SlackChat(Looks):
     """The people of the example configuration in Slack, and what can be seen there."""
+
+    sign, mention = "/", "@watchbell"  # what a command begins with, and how else the bot is spoken to
+    cross = CROSS
 
     def __init__(self, stage: Workspace) -> None:
         self.stage, self.server, self.number = stage, stage.server, 0
@@ -172,7 +179,20 @@ class SlackChat:
 
     def card(self, number: int | None = None) -> Json:
         """The newest approval card, or that of a request."""
-        return self.newest(card="approval", **({} if number is None else {"containing": f"#{number} "}))
+        return self.newest(card="approval", **({} if number is None else {"headed": f"#{number} "}))
+
+    def cards(self) -> list[Shown]:
+        """The approval cards of the incident's channel, oldest first."""
+        return [self.shown(m) for m in self.messages() if m["card"] == "approval"]
+
+    def offered(self, containing: str) -> tuple[Json, tuple[str, ...]]:
+        """The newest message with these words, and its buttons."""
+        found = self.newest(containing=containing)
+        return found, self.shown(found).buttons
+
+    def shown(self, message: Json) -> Shown:
+        """A message as somebody reads it."""
+        return Shown(message["ts"], message["text"], tuple(b["label"] for b in message["buttons"]))
 
     def views(self, person: Someone) -> Json:
         """The form that somebody has open, and their App Home."""
@@ -193,45 +213,6 @@ class SlackChat:
         if reader is None:
             return "\n".join(f["text"] for f in found if "user" not in f and f["channel_name"][:1] != "@")
         return "\n".join(f["text"] for f in found if f.get("user") == to or f["channel_name"] == f"@{reader}")
-
-    def replicas(self, service: str = "realtime") -> int:
-        """How many replicas are wanted."""
-        return self.stage.world.replicas(service)
-
-    @property
-    def ran(self) -> dict[int, int]:
-        """Which requests the targets accepted, and how often each."""
-        changes = self.stage.world.changes
-        return {int(key.removeprefix("wb-")): n for key, n in changes.items() if key.startswith("wb-")}
-
-    async def action(self, number: int = 1) -> Action:
-        """A request as the log has it."""
-        found = await self.stage.bot.store.run(lambda unit: unit.state(f"action-{number}"))
-        assert isinstance(found, Action)
-        return found
-
-    async def actions(self) -> int:
-        """How many requests there are."""
-        t = store.actions
-        return len(await self.stage.bot.store.read(lambda c: c.execute(select(t.c.number)).all()))
-
-    async def events(self, stream: str, kind: type[E]) -> list[E]:
-        """The events of one kind in a stream."""
-        found = [r.event for r in await self.stage.bot.store.events(stream)]
-        return [event for event in found if isinstance(event, kind)]
-
-    async def written(self) -> dict[str, str]:
-        """Message id → what the transcript of the incident has of it."""
-        found = await self.events(f"chat-{self.number}", e.MessagePosted)
-        return {posted.message_id: posted.text for posted in found}
-
-    async def export(self, form: str) -> bytes:
-        """The incident's export."""
-        return await self.stage.export(self.number, form)
-
-    def log_bytes(self) -> bytes:
-        """Every byte of the log's files."""
-        return b"".join(path.read_bytes() for path in sorted(self.stage.data.glob("watchbell.db*")))
 
 
 def _spot(message: Mapping[str, Any]) -> Json:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from bot.chat import Incoming
 from bot.platforms.matrix_inbound import SINCE
 from incidents import events as e
-from tests.safety.matrix_rig import CROSS, PIN, TICK, on_matrix
+from tests.safety.matrix_rig import CROSS, PIN, on_matrix
 
 # -- 7 ------------------------------------------------------------------------------------------------
 
@@ -33,7 +31,7 @@ async def test_safety_07_what_comes_again_is_one_effect(tmp_path: Path) -> None:
             await chat.stage.matrix.inbound.stop()
             await house.keep(SINCE, position)
             await chat.restarts()
-        await chat.carol.taps("Approve", chat.card())
+        await chat.carol.presses("Approve", chat.card())
         await chat.waits(60)
         assert [n.text for n in await chat.events("incident-1", e.NoteAdded)] == ["once"]
         posted = [ev.message_id for ev in await chat.events("chat-1", e.MessagePosted)]
@@ -68,24 +66,6 @@ async def test_safety_07_what_failed_to_be_taken_in_comes_again(tmp_path: Path) 
 # -- 10 -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [0, 3, 60], ids=["before", "during", "after"])
-async def test_safety_10_death_after_quorum(tmp_path: Path, seconds: int) -> None:
-    """Killed before, during or after the run, and dead for a while: run once, and its card says how it ended."""
-    async with on_matrix(tmp_path) as chat:
-        await chat.alice.says("!scale realtime 10")
-        card = chat.card()
-        await chat.people.reacts("bob", card.id, TICK)
-        if seconds:
-            await chat.waits(seconds)
-        await chat.restarts(away=90)
-        await chat.waits(120)
-        assert ((await chat.action()).state, chat.ran, chat.replicas()) == ("done", {1: 1}, 10)
-        assert len(await chat.events("action-1", e.ActionStarted)) == 1
-        [shown] = [p for p in chat.posts() if p.mark.get("card") == "approval"]
-        assert shown.id == card.id
-        assert "✅ #1 realtime runs 10 replicas" in shown.text
-
-
 async def test_safety_10_votes_while_it_was_dead(tmp_path: Path) -> None:
     """A vote, one taken back, and a denial, all cast at nobody: read at the start, each once."""
     async with on_matrix(tmp_path) as chat:
@@ -105,48 +85,6 @@ async def test_safety_10_votes_while_it_was_dead(tmp_path: Path) -> None:
 
 
 # -- 28 -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("age", "runs"), [(50, True), (70, False)])
-async def test_safety_28_late_commands_are_shown_and_not_run(tmp_path: Path, age: int, runs: bool) -> None:
-    """Written while the bot was dead: what is older than a minute is told to everybody instead."""
-    async with on_matrix(tmp_path) as chat:
-        await chat.stage.kill()
-        await chat.bob.says("!scale realtime 10")
-        await chat.bob.says("!severity low")
-        chat.mark()
-        await chat.restarts(away=age)
-        await chat.waits(10)
-        assert (await chat.actions() == 1) == runs
-        assert (len(await chat.events("incident-1", e.SeverityChanged)) == 1) == runs
-        assert ("late from bob, so I have not run it: !scale realtime 10" in chat.bot_said()) != runs
-        assert "!severity low" in (await chat.written()).values()
-
-
-@pytest.mark.parametrize(
-    ("line", "button", "kind"),
-    [
-        ("!ack", "Acknowledge", e.Acknowledged),
-        ("/ack", "Acknowledge", e.Acknowledged),
-        ("Watchbell: ack", "Acknowledge", e.Acknowledged),
-        ("!resolve it was the disk", "Resolve", e.Resolved),
-    ],
-)
-async def test_safety_28_a_late_acknowledge_or_resolve_is_a_button(
-    tmp_path: Path, line: str, button: str, kind: type[e.Event]
-) -> None:
-    """Offered, not done; tapped, it is done, by who taps."""
-    async with on_matrix(tmp_path, opened=False) as chat:
-        await chat.grace.says("!incident open critical Redis is down", "#ops")
-        chat.number = 1
-        await chat.stage.kill()
-        await chat.bob.says(line)
-        await chat.restarts(away=70)
-        assert not await chat.events("incident-1", kind)
-        shown = chat.newest("so I have not run it")
-        assert [b.label for b in shown.buttons] == [button]
-        await chat.carol.taps(button, shown)
-        assert [done.actor for done in await chat.events("incident-1", kind)] == ["carol"]
 
 
 async def test_safety_28_what_was_written_meanwhile_is_in_the_transcript(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from incidents import events as e
-from tests.safety.matrix_rig import CROSS, MatrixChat, Someone, on_matrix
-from tests.safety.rig import with_limits
+from tests.safety.matrix_rig import MatrixChat, Someone, on_matrix
 from tests.servers.matrix_view import path
 
 PRIVATE = "!incident open low Somebody is leaving service=realtime --private"
@@ -208,42 +207,3 @@ async def test_safety_13_a_tap_counts_for_who_is_there(tmp_path: Path) -> None:
 
 
 # -- 29 -----------------------------------------------------------------------------------------------
-
-
-async def test_safety_29_floods_are_limited_per_person_and_answered(tmp_path: Path) -> None:
-    """Commands, reactions and taps count together; somebody else is not held up, and a minute ends it."""
-    async with on_matrix(tmp_path, with_limits(person_per_minute=5)) as chat:
-        await chat.alice.says("!scale realtime 0")
-        for number in range(4):
-            await chat.bob.says(f"!note {number}")
-        await chat.bob.reacts(chat.card())
-        for attempt in ("/note too many", "!note too many"):
-            chat.mark()
-            await chat.bob.says(attempt)
-            assert "more than 5 requests a minute" in chat.bot_said("bob")
-        chat.mark()
-        await chat.bob.reacts(chat.card(), CROSS)
-        await chat.bob.taps("Approve", chat.card())
-        assert chat.bot_said("bob").count("more than 5 requests a minute") == 2
-        assert len(await chat.events("incident-1", e.NoteAdded)) == 4
-        assert (await chat.action()).state == "pending"
-        await chat.carol.says("!note of another person")
-        await chat.waits(60)
-        await chat.bob.says("!note a minute later")
-        assert len(await chat.events("incident-1", e.NoteAdded)) == 6
-
-
-async def test_safety_29_identical_requests_are_one_card(tmp_path: Path) -> None:
-    """By whatever way they are typed; the answer says which request it is already."""
-    async with on_matrix(tmp_path) as chat:
-        await chat.alice.says("!scale realtime 10")
-        for line in (
-            "/scale   realtime replicas=10",
-            "Watchbell: scale realtime 10",
-            "!wb scale realtime 10",
-        ):
-            chat.mark()
-            await chat.carol.says(line)
-            assert "#1 asks for exactly this already" in chat.bot_said("carol")
-        cards = [p for p in chat.posts() if p.mark.get("card") == "approval"]
-        assert (await chat.actions(), len(cards)) == (1, 1)

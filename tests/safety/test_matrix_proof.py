@@ -6,21 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from incidents import events as e
-from tests.safety.matrix_rig import CROSS, TICK, Homeserver, MatrixChat, on_matrix
+from tests.safety.looks import runs, voters
+from tests.safety.matrix_rig import CROSS, TICK, Homeserver, on_matrix
 from tests.safety.test_matrix_places import made
 
 DANGER, CHANGE = "!scale realtime 0", "!scale realtime 10"
-
-
-async def voters(chat: MatrixChat, number: int = 1) -> tuple[str, ...]:
-    """Whose approvals stand."""
-    return (await chat.action(number)).approvals
-
-
-async def runs(chat: MatrixChat) -> bool:
-    """Whether anything has run when all of it had the time to."""
-    await chat.waits(60)
-    return bool(chat.ran)
 
 
 async def test_safety_24_a_reaction_approves_no_danger_where_rooms_are_encrypted(tmp_path: Path) -> None:
@@ -61,7 +51,7 @@ async def test_safety_24_what_is_not_dangerous_is_approved_by_reaction(tmp_path:
         await chat.dave.reacts(chat.card(2), CROSS)
         assert (await chat.action(2)).state == "denied"
         await chat.alice.says("!scale realtime 0")
-        await chat.dave.taps("Deny", chat.card(3))
+        await chat.dave.presses("Deny", chat.card(3))
         assert (await chat.action(3)).state == "denied"
         assert chat.ran == {1: 1}
 

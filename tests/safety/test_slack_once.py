@@ -175,24 +175,6 @@ async def test_safety_09_who_ran_what_is_said_where_it_was_typed(tmp_path: Path)
 # -- 10 -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [0, 3, 60], ids=["before", "during", "after"])
-async def test_safety_10_death_after_quorum(tmp_path: Path, seconds: int) -> None:
-    """Killed before, during or after the run, and dead for a while: run once, and its card says how it ended."""
-    async with on_slack(tmp_path) as chat:
-        await chat.alice.says("/scale realtime 10")
-        card = chat.card()
-        await chat.server.act("reacts", user=chat.bob.id, channel=card["channel"], ts=card["ts"], name=TICK)
-        if seconds:
-            await chat.waits(seconds)
-        await chat.restarts(away=90)
-        await chat.waits(120)
-        assert ((await chat.action()).state, chat.ran, chat.replicas()) == ("done", {1: 1}, 10)
-        assert len(await chat.events("action-1", e.ActionStarted)) == 1
-        [shown] = [m for m in chat.messages() if m["card"] == "approval"]
-        assert shown["ts"] == card["ts"]
-        assert "✅ #1 realtime runs 10 replicas" in shown["text"]
-
-
 @pytest.mark.parametrize("dies", [False, True])
 async def test_safety_10_a_post_whose_answer_was_lost_is_not_posted_again(tmp_path: Path, dies: bool) -> None:
     """Slack posted the card and the connection broke, or the bot died before it heard: found by its key."""
@@ -245,22 +227,6 @@ async def test_safety_28_what_was_written_while_the_bot_was_dead_is_read(tmp_pat
         assert (await chat.action()).state in ("pending", "expired")
 
 
-@pytest.mark.parametrize(("age", "runs"), [(50, True), (70, False)])
-async def test_safety_28_late_commands_are_shown_and_not_run(tmp_path: Path, age: int, runs: bool) -> None:
-    """Read from the history after the bot's death: what is older than a minute is told to everybody instead."""
-    async with on_slack(tmp_path) as chat:
-        await chat.stage.kill()
-        await chat.bob.says("!scale realtime 10")
-        await chat.bob.says("!severity low")
-        chat.mark()
-        await chat.restarts(away=age)
-        await chat.waits(10)
-        assert (await chat.actions() == 1) == runs
-        assert (len(await chat.events("incident-1", e.SeverityChanged)) == 1) == runs
-        assert ("late from bob, so I have not run it: !scale realtime 10" in chat.bot_said()) != runs
-        assert "!severity low" in (await chat.written()).values()
-
-
 async def test_safety_28_what_slack_sends_again_after_minutes(tmp_path: Path) -> None:
     """The bot lived and heard nothing: the third retry comes after six minutes, and is shown."""
     async with on_slack(tmp_path) as chat:
@@ -272,32 +238,6 @@ async def test_safety_28_what_slack_sends_again_after_minutes(tmp_path: Path) ->
         await chat.waits(300)
         assert await chat.actions() == 0
         assert "This came 6 min late from bob, so I have not run it: !scale realtime 10" in chat.bot_said()
-
-
-@pytest.mark.parametrize(
-    ("line", "button", "kind"),
-    [
-        ("!ack", "Acknowledge", e.Acknowledged),
-        ("@watchbell ack", "Acknowledge", e.Acknowledged),
-        ("!resolve it was the disk", "Resolve", e.Resolved),
-        ("!inc resolve", "Resolve", e.Resolved),
-    ],
-)
-async def test_safety_28_a_late_acknowledge_or_resolve_is_a_button(
-    tmp_path: Path, line: str, button: str, kind: type[e.Event]
-) -> None:
-    """Offered, not done; pressed, it is done, by who presses."""
-    async with on_slack(tmp_path, opened=False) as chat:
-        await chat.grace.says("/incident open critical Redis is down", "#ops")
-        chat.number = 1
-        await chat.stage.kill()
-        await chat.bob.says(line)
-        await chat.restarts(away=70)
-        assert not await chat.events("incident-1", kind)
-        shown = chat.newest(containing="so I have not run it")
-        assert [b["label"] for b in shown["buttons"]] == [button]
-        await chat.carol.presses(button, shown)
-        assert [done.actor for done in await chat.events("incident-1", kind)] == ["carol"]
 
 
 async def test_safety_28_since_imports_what_was_written_before(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from incidents import events as e
-from tests.safety.rig import with_limits
 from tests.safety.slack_rig import PIN, SlackChat, command_form, file, on_slack
 from tests.servers.slack.people import slack_id
 
@@ -187,44 +186,6 @@ async def test_safety_27_a_closed_incident_opens_again_in_a_thread(tmp_path: Pat
 
 
 # -- 29 -----------------------------------------------------------------------------------------------
-
-
-async def test_safety_29_floods_are_limited_per_person_and_answered(tmp_path: Path) -> None:
-    """Commands, reactions and buttons count together; somebody else is not held up, and a minute ends it."""
-    async with on_slack(tmp_path, with_limits(person_per_minute=5)) as chat:
-        await chat.alice.says("/scale realtime 0")
-        for number in range(3):
-            await chat.bob.says(f"!note {number}")
-        await chat.bob.says("/note the last but one")
-        await chat.bob.reacts(chat.card())
-        for attempt in ("/note too many", "!note too many"):
-            chat.mark()
-            await chat.bob.says(attempt)
-            assert "more than 5 requests a minute" in chat.bot_said("bob")
-        chat.mark()
-        await chat.bob.reacts(chat.card(), added=False)
-        await chat.bob.presses("Approve", chat.card())
-        assert chat.bot_said("bob").count("more than 5 requests a minute") == 2
-        assert len(await chat.events("incident-1", e.NoteAdded)) == 4
-        await chat.carol.says("/note of another person")
-        await chat.waits(60)
-        await chat.bob.says("/note a minute later")
-        assert len(await chat.events("incident-1", e.NoteAdded)) == 6
-
-
-async def test_safety_29_identical_requests_are_one_card(tmp_path: Path) -> None:
-    """By whatever way they are typed; the answer says which request it is already."""
-    async with on_slack(tmp_path) as chat:
-        await chat.alice.says("/scale realtime 10")
-        for line in (
-            "!scale   realtime replicas=10",
-            "@watchbell scale realtime 10",
-            "/wb scale realtime 10",
-        ):
-            chat.mark()
-            await chat.carol.says(line)
-            assert "#1 asks for exactly this already" in chat.bot_said("carol")
-        assert (await chat.actions(), sum(m["card"] == "approval" for m in chat.messages())) == (1, 1)
 
 
 # -- forms, App Home, shortcuts, files ------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from incidents import events as e
+from tests.safety.looks import runs, voters
 from tests.safety.rig import with_roles
 from tests.safety.slack_rig import CROSS, PIN, TICK, SlackChat, on_slack, with_groups
 from tests.servers.slack.people import slack_id
@@ -16,43 +17,7 @@ from tests.servers.slack_server import StandInError
 Attempt = Callable[[SlackChat], Awaitable[object]]
 
 
-async def voters(chat: SlackChat, number: int = 1) -> tuple[str, ...]:
-    """Whose approvals stand."""
-    return (await chat.action(number)).approvals
-
-
-async def runs(chat: SlackChat) -> bool:
-    """Whether anything has run when all of it had the time to."""
-    await chat.waits(60)
-    return bool(chat.ran)
-
-
 # -- 1, 35 --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("socket", [False, True])
-async def test_safety_01_the_requester_counts_by_no_means(tmp_path: Path, socket: bool) -> None:
-    """Neither by reaction nor by button nor by command; each time it is said why. bob is counted."""
-    async with on_slack(tmp_path, socket=socket) as chat:
-        await chat.alice.says("/scale realtime 10")
-        attempts: tuple[Attempt, ...] = (
-            lambda c: c.alice.reacts(c.card()),
-            lambda c: c.alice.presses("Approve", c.card()),
-            lambda c: c.alice.says("/approve 1"),
-            lambda c: c.alice.says("!approve 1"),
-        )
-        for attempt in attempts:
-            chat.mark()
-            await attempt(chat)
-            assert "somebody else has to approve #1" in chat.bot_said("alice")
-        refused = await chat.events("action-1", e.VoteRefused)
-        assert [(r.person, r.means) for r in refused] == [
-            ("alice", means) for means in ("reaction:slack", "button", "command", "command")
-        ]
-        assert not await runs(chat)
-        await chat.bob.reacts(chat.card())
-        assert await runs(chat)
-        assert (chat.ran, chat.replicas()) == ({1: 1}, 10)
 
 
 async def test_safety_35_one_human_is_one_vote_and_the_bot_is_none(tmp_path: Path) -> None:
@@ -83,21 +48,6 @@ async def test_safety_35_one_human_is_one_vote_and_the_bot_is_none(tmp_path: Pat
 # -- 2, 3 ---------------------------------------------------------------------------------------------
 
 
-async def test_safety_02_edits_after_a_vote_change_nothing(tmp_path: Path) -> None:
-    """The request, the voter's command and a message that becomes a command: what was frozen runs."""
-    async with on_slack(tmp_path) as chat:
-        request = await chat.alice.says("!scale realtime 0")
-        vote = await chat.bob.says("!approve 1")
-        words = await chat.alice.says("shall we scale?")
-        await chat.alice.edits(request, "!scale chat-adapters 0")
-        await chat.bob.edits(vote, "!deny 1")
-        await chat.alice.edits(words, "!scale realtime 9")
-        assert (await chat.actions(), await voters(chat)) == (1, ("bob",))
-        await chat.carol.reacts(chat.card())
-        assert await runs(chat)
-        assert (chat.ran, chat.replicas(), chat.replicas("chat-adapters")) == ({1: 1}, 0, 3)
-
-
 async def test_safety_03_reactions_on_anything_but_the_card(tmp_path: Path) -> None:
     """A copy of the card, the request, what the bot says beside it, and the card in a quotation."""
     async with on_slack(tmp_path) as chat:
@@ -115,42 +65,7 @@ async def test_safety_03_reactions_on_anything_but_the_card(tmp_path: Path) -> N
         assert await runs(chat)
 
 
-async def test_safety_03_reactions_on_old_cards(tmp_path: Path) -> None:
-    """Expired, denied, done: no vote, and none for what was asked since; the person is told."""
-    async with on_slack(tmp_path) as chat:
-        await chat.alice.says("/scale realtime 10")
-        await chat.waits(900)
-        await chat.alice.says("/scale realtime 10")
-        await chat.carol.reacts(chat.card(2), CROSS)
-        await chat.alice.says("/scale realtime 4")
-        await chat.dave.reacts(chat.card(3))
-        assert await runs(chat)
-        await chat.alice.says("/scale realtime 10")
-        for number, word in ((1, "expired"), (2, "denied"), (3, "has run already")):
-            chat.mark()
-            await chat.bob.reacts(chat.newest(card="approval", containing=f"#{number} "))
-            assert word in chat.bot_said("bob")
-        assert await runs(chat)
-        assert (await voters(chat, 4), chat.ran) == ((), {3: 1})
-
-
 # -- 4, 5, 6 ------------------------------------------------------------------------------------------
-
-
-async def test_safety_04_removed_and_added_again(tmp_path: Path) -> None:
-    """The state per person counts; SAFETY 6: reaction_removed takes the vote back."""
-    async with on_slack(tmp_path) as chat:
-        await chat.alice.says("/scale realtime 0")
-        card = chat.card()
-        for _ in range(2):
-            await chat.bob.reacts(card)
-            assert await voters(chat) == ("bob",)
-            await chat.bob.reacts(card, added=False)
-            assert await voters(chat) == ()
-        await chat.carol.reacts(card)
-        assert not await runs(chat)
-        await chat.bob.reacts(card)
-        assert await runs(chat)
 
 
 @pytest.mark.parametrize("kind", ["tick taken back", "cross", "no answer"])
@@ -187,19 +102,6 @@ async def test_safety_04_buttons_and_commands_stand(tmp_path: Path) -> None:
         await chat.act("faults", kinds=["500"], methods=["reactions.get"])
         await chat.carol.says("/approve 1")
         assert await runs(chat)
-
-
-async def test_safety_05_withdrawn_while_running_is_too_late(tmp_path: Path) -> None:
-    """Said to who withdraws, recorded, and it runs to its end."""
-    async with on_slack(tmp_path) as chat:
-        await chat.alice.says("/scale realtime 10")
-        await chat.bob.reacts(chat.card())
-        chat.mark()
-        await chat.bob.reacts(chat.card(), added=False)
-        assert "too late" in chat.bot_said("bob")
-        assert [v.person for v in await chat.events("action-1", e.VoteWithdrawn)] == ["bob"]
-        assert await runs(chat)
-        assert (await chat.action()).state == "done"
 
 
 async def test_safety_06_a_vote_taken_back_before_quorum_is_gone(tmp_path: Path) -> None:

@@ -9,14 +9,10 @@ import pytest
 
 from bot.chat import Edit
 from incidents import events as e
+from tests.safety.looks import voters
 from tests.safety.rig import Chat, with_accounts, with_roles
 
 LINKED = with_accounts(alice="U1", bob="U2", carol="U3")
-
-
-async def voters(chat: Chat, number: int = 1) -> tuple[str, ...]:
-    """Whose approvals stand."""
-    return (await chat.action(number)).approvals
 
 
 # -- 1 ----------------------------------------------------------------------------------------------

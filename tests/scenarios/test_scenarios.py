@@ -53,7 +53,7 @@ async def test_scenario_in_older_rooms(
     holds(await rehearse(scenario, tmp_path / "data", platform="matrix_11"))
 
 
-@pytest.mark.parametrize("scenario", NAMES)
+@pytest.mark.parametrize("scenario", [name for name in NAMES if name != "slow_target"])
 async def test_scenario_with_restarts(scenario: str, tmp_path: Path) -> None:
     """On the browser chat it holds, and the bot killed after every line does exactly the same, at the same times."""
     alive = await rehearse(scenario, tmp_path / "alive")
@@ -61,6 +61,21 @@ async def test_scenario_with_restarts(scenario: str, tmp_path: Path) -> None:
     text, lines = with_restarts(text_of(scenario), places(scenario))
     killed = await rehearse(scenario, tmp_path / "killed", text=text)
     assert mapped(killed.records, lines) == alive.records
+
+
+async def test_a_target_asked_anew_after_each_restart_answers_later(tmp_path: Path) -> None:
+    """What a slow target was to answer dies with the bot and is asked for again; a change runs once or not at all."""
+    alive = await rehearse("slow_target", tmp_path / "alive")
+    holds(alive)
+    text, _ = with_restarts(text_of("slow_target"), places("slow_target"))
+    early, late = text.split("expect in inc-1 READY")
+    assert "expect in inc-1 scale realtime" in late
+    killed = await rehearse("slow_target", tmp_path / "killed", text=early)
+    said = [record["text"] for record in killed.records if record["do"] == "say"]
+    assert any("PONG" in words for words in said)
+    assert any("late from alice, so I have not run it: /scale realtime 5" in words for words in said)
+    runs = [record for record in killed.records if record["event"] == "ActionStarted"]
+    assert len(runs) == 1  # chat-adapters, which is not slow
 
 
 @pytest.mark.parametrize("scenario", CLOSELY)

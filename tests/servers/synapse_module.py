@@ -66,7 +66,7 @@ def _count_nothing() -> None:
     MetricWrapperBase.labels = lambda metric, *_values, **_named: metric
     for kind, ways in (
         (Counter, ["inc"]),
-        (Gauge, ["inc", "dec", "set"]),
+        (Gauge, ["inc", "dec", "set", "set_function"]),
         (Histogram, ["observe"]),
         (Summary, ["observe"]),
     ):

@@ -131,12 +131,16 @@ class Looks:
         *,
         card: str | None = None,
         containing: str | None = None,
+        headed: str | None = None,
         channel: str | None = None,
         button: str | None = None,
         author: str | None = None,
         seen_by: str | None = None,
     ) -> Json:
-        """The newest message that fits everything asked; what one person sees only with `seen_by`."""
+        """The newest message that fits everything asked; what one person sees only with `seen_by`.
+
+        `containing` is looked for anywhere in its text, `headed` in the first line.
+        """
         wanted = containing.casefold() if containing is not None else None
         for message in self._newest_first(channel):
             if message.only_for not in ("", seen_by) or message.subtype in OWN:
@@ -146,7 +150,10 @@ class Looks:
             labels = [b["text"]["text"].casefold() for _, b in buttons(message.blocks)]
             if button is not None and button.casefold() not in labels:
                 continue
-            if wanted is None or wanted in message_text(message, self.workspace).casefold():
+            text = message_text(message, self.workspace)
+            if headed is not None and headed not in text.partition("\n")[0]:
+                continue
+            if wanted is None or wanted in text.casefold():
                 return {"message": self._seen(message)}
         return {"message": None}
 
