@@ -40,12 +40,16 @@ from bot.lifeboat import Lifeboat
 from bot.pager import Pager
 from bot.patience import Patient
 from bot.places import Places
+from bot.propose import Proposer
 from bot.reader import LogReader
 from bot.redact import Redactor
 from bot.render import Renderer
 from bot.resources import resource
 from bot.run import Watch
+from bot.sli import Indicators
 from bot.targets import build as building
+from bot.voters import Voters
+from bot.watching import Watcher
 from bot.work import Work
 from commands.actions import Ops, Target
 from commands.incident.runbook import pages
@@ -132,6 +136,11 @@ class Bot:
         self.deliverer = Deliverer(
             log_store, self.desk, platforms, self.places, pager, self.renderer, clock, boot.boot_id
         )
+        voters = Voters(
+            log_store, settings, platforms, lambda: self.grants.refresh(clock.now(), at_once=True)
+        )
+        indicators = Indicators(self.ops, self.desk.redactor, clock, self.work)
+        proposer = Proposer(log_store, self.desk, voters, indicators, clock)
         self.executor = Executor(
             log_store,
             self.desk,
@@ -142,7 +151,9 @@ class Bot:
             self.work,
             boot.boot_id,
             boot.alive,
-            self.grants,
+            voters=voters,
+            proposer=proposer,
+            watcher=Watcher(log_store, self.desk, indicators, clock, self.work),
         )
         self.inbox = Inbox(
             log_store,
@@ -155,7 +166,7 @@ class Bot:
             clock,
             self.work,
             places=self.places,
-            propose=self.executor.propose,
+            propose=proposer.propose,
             export=self.export,
             runbooks=self._runbooks,
         )

@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from sqlalchemy import select
 
 from bot import store
-from bot.chat import Platform, Say, address
+from bot.announce_actions import where
+from bot.chat import Platform, Say
 from bot.deliver import Deliverer
 from bot.desk import Desk
-from bot.evidence import evidence, figure
-from bot.grants import Grants
-from bot.log_rows import fingerprint
 from bot.logbook import Logbook
-from bot.sli import Indicators
+from bot.propose import Proposer, Request, Terms, place_of
+from bot.reverts import Reverts
 from bot.voters import Count, Voters
 from bot.watching import Watcher
 from bot.work import Work
-from commands.actions import NoAnswerError, Ops, Outcome, Plan, Progress, TargetError, Undo
-from commands.case import Reply, sentence
-from commands.dispatch import Asked, Place, drift, freeze
+from commands.actions import NoAnswerError, Ops, Outcome, Plan, Progress, TargetError
+from commands.dispatch import drift
 from incidents import approvals
 from incidents import events as e
 from incidents.approvals import Action
-from incidents.incident import Incident
 from incidents.ports import Clock, NotRecordedError, RefusedError
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a proposal refers to: the action it undoes, reverts or repeats."""
-
-    undo_of: int | None = None
-    revert_of: int | None = None
-    again_of: int | None = None
-    covered: str = ""  # why no vote is needed, in words; empty where votes are
-
-
 class Executor:
-    """Proposes plans, and runs those that were approved."""
+    """Runs what was approved, beside everything else; one run at a time for each thing that is changed."""
 
     def __init__(
         self,
@@ -59,7 +46,10 @@ class Executor:
         work: Work,
         boot: str,
         alive: Callable[[str], bool],
-        grants: Grants,
+        *,
+        voters: Voters,
+        proposer: Proposer,
+        watcher: Watcher,
     ) -> None:
         self._store = log_store
         self._desk = desk
@@ -70,148 +60,13 @@ class Executor:
         self._work = work
         self._boot = boot
         self._alive = alive
-        self._voters = Voters(
-            log_store, desk.settings, platforms, lambda: grants.refresh(clock.now(), at_once=True)
-        )
-        self._indicators = Indicators(ops, desk.redactor, clock, work)
-        self._watcher = Watcher(log_store, desk, self._indicators, clock, work)
+        self._voters = voters
+        self._proposer = proposer
+        self._watcher = watcher
+        self._reverts = Reverts(log_store, desk, ops, proposer, clock)
         self._queues: dict[str, deque[int]] = {}  # approved actions by what they change; the first is at work
         self._at_work: set[int] = set()
         self._left_told: set[int] = set()
-
-    # -- asking -----------------------------------------------------------------------------------
-
-    async def propose(
-        self,
-        result: Plan | Undo,
-        *,
-        by: str,
-        place: Place,
-        revert_after: int | None = None,
-        inbox_id: str | None = None,
-        assured: bool = True,
-    ) -> Reply | None:
-        """Freeze a plan and put it to the vote; a reply where an identical request waits already.
-
-        Without proof of who asked (`assured`), nothing dangerous is covered by an earlier approval.
-        """
-        plan = result.plan if isinstance(result, Undo) else result
-        terms = Terms()
-        if isinstance(result, Undo):
-            covered = f"covered by the approval of #{result.number}" if result.covered else ""
-            terms = Terms(undo_of=result.number, covered=covered)
-        channels = await self._channels(place)
-        able, guarded, sli = await asyncio.gather(
-            self._able(by, channels), self._voters.guarded(channels), self._figure(plan, terms)
-        )
-        if guarded and not assured and plan.effect == "danger":
-            terms = replace(terms, covered="")
-
-        def unit(u: store.Unit) -> Reply | None:
-            book = Logbook(u, self._desk, self._clock.now())
-            if inbox_id is not None:
-                t = store.inbox
-                u.execute(t.update().where(t.c.event_id == inbox_id).values(state="done", payload=None))
-            same = book.identical(fingerprint(plan.to_data(), place.number, place.channel))
-            if same is not None and terms.undo_of is None and same.plan_hash == plan.hash:
-                return Reply("already_waiting", {"number": same.number, "summary": plan.summary})
-            if (twin := self._taking_back(book, terms.undo_of, place)) is not None:
-                return sentence(f"#{terms.undo_of} is being taken back already, by #{twin}.")
-            self._put(
-                book,
-                plan,
-                by=by,
-                place=place,
-                revert_after=revert_after,
-                terms=terms,
-                able=able,
-                guarded=guarded,
-                sli=sli,
-            )
-            book.finish()
-            return None
-
-        return await self._store.run(unit)
-
-    async def _figure(self, plan: Plan | None, terms: Terms) -> str:
-        """What the card shows of the service beside a plan; nobody votes on one that is covered."""
-        if plan is None or terms.covered:
-            return ""
-        return await figure(self._indicators, self._desk.settings.catalogue, plan)
-
-    def _taking_back(self, book: Logbook, number: int | None, place: Place) -> int | None:
-        """The request that takes back `number` and waits or runs; None where there is none."""
-        undone = book.action(number) if number is not None else None
-        if undone is None:
-            return None
-        where = {(undone.incident, undone.channel), (place.number, place.channel)}
-        live = [a for incident, channel in where for a in book.pending(incident, channel)]
-        return next((a.number for a in live if a.undo_of == number), None)
-
-    async def _able(self, by: str, channels: Sequence[str]) -> list[str]:
-        """The approvers other than `by` who can see what is asked there."""
-        others = [person for person in self._desk.settings.with_role("approver") if person != by]
-        return await self._voters.able(others, channels)
-
-    async def _channels(self, place: Place) -> list[str]:
-        """Where it is asked, and every other channel in which its card stands."""
-        channels = [place.channel]
-        if place.number is not None:
-            incident = await self._store.run(lambda unit: unit.state(f"incident-{place.number}"))
-            if isinstance(incident, Incident):
-                channels += [address(c.platform, c.id) for c in incident.channels]
-        return list(dict.fromkeys(channels))
-
-    def _quorum(self, plan: Plan) -> int:
-        settings = self._desk.settings
-        service = settings.catalogue.service(plan.service) if plan.service else None
-        return settings.approvals.needed(
-            plan.effect, command=plan.command, service=service, environment=plan.environment
-        )
-
-    def _put(
-        self,
-        book: Logbook,
-        plan: Plan,
-        *,
-        by: str,
-        place: Place,
-        revert_after: int | None,
-        terms: Terms,
-        able: list[str],
-        guarded: bool,
-        sli: str = "",
-    ) -> int:
-        """Record the proposal; the number it got."""
-        rules = self._desk.settings.approvals
-        on_call = {
-            person
-            for rota in book.roster.rotas
-            if (person := book.roster.on_call(rota, book.now)) is not None
-        }
-        number = book.next_number("action")
-        asked = Asked(
-            plan=plan,
-            by=by,
-            place=place,
-            quorum=self._quorum(plan),
-            eligible=able,
-            first=[person for person in able if person in on_call],
-            expires=rules.expires,
-            widen=rules.widen_after,
-            undo_window=rules.undo_window,
-            revert_after=revert_after,
-            undo_of=terms.undo_of,
-            revert_of=terms.revert_of,
-            again_of=terms.again_of,
-            guarded=guarded,
-            evidence=evidence(book, plan, place.number, sli) if not terms.covered else {},
-        )
-        events: list[e.Event] = [freeze(asked, number=number, now=book.now)]
-        if terms.covered:
-            events.append(e.ActionApproved(at=book.now, actor=by, voters=(), why=terms.covered))
-        book.record(f"action-{number}", *events)
-        return number
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -248,19 +103,9 @@ class Executor:
             elif action.state == "running" and (action.boot == self._boot or not self._alive(action.boot)):
                 self._at_work.add(action.number)
                 self._work.spawn(self._follow(action), f"follow #{action.number}")
-        await self._revert_missed()
-        await self._watcher.recover()
-
-    async def _revert_missed(self) -> None:
-        """Reverts that were due when the process died, before their request was made."""
-        for name in await self._store.read(
-            lambda c: [
-                r.name
-                for r in c.execute(select(store.locks.c.name).where(store.locks.c.name.like("revert:%")))
-            ]
-        ):
-            number = int(name.partition(":")[2])
+        for number in await self._reverts.missed():
             self._work.spawn(self._revert(number), f"revert #{number}")
+        await self._watcher.recover()
 
     async def _guarded(self, number: int) -> None:
         """Run it, and after it those that were approved meanwhile for the same thing."""
@@ -350,7 +195,7 @@ class Executor:
 
     def _other_rules(self, action: Action, plan: Plan) -> list[str]:
         """What the configuration asks for now and did not when this was asked."""
-        needed = self._quorum(plan)
+        needed = self._proposer.quorum(plan)
         if action.why or needed == action.quorum:
             return []
         return [f"it takes {needed} approval{'s' if needed != 1 else ''} now, it took {action.quorum}"]
@@ -453,12 +298,11 @@ class Executor:
         assert outcome.answer is not None
         lines = [outcome.answer.headline, *outcome.answer.lines, outcome.answer.text]
         text = self._desk.redactor.redact("\n".join(line for line in lines if line))
-        where = f"incident:{action.incident}" if action.incident is not None else action.channel
         data = {"person": action.requester, "text": text}
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
-            alone = self._desk.only(where, action.channel)  # in the chat where it was asked for
+            alone = self._desk.only(where(action), action.channel)  # in the chat where it was asked for
             book.say(Say(alone, op="whisper", template="sentence", data=data))
             book.finish()
 
@@ -471,7 +315,7 @@ class Executor:
             return {"target": _told(error)}
         return state
 
-    # -- what moved, cancelled, goes back ---------------------------------------------------------
+    # -- what moved, is cancelled, goes back ------------------------------------------------------
 
     async def _void(self, action: Action, plan: Plan, moved: list[str]) -> None:
         """The target changed since the plan was made: void, and asked again once with the difference."""
@@ -481,11 +325,16 @@ class Executor:
                 again = await self._ops.target(plan.target).plan(plan.verb, **plan.args)
             except (RefusedError, TargetError) as error:
                 moved = [*moved, str(error)]
-        place = Place(
-            "incident" if action.incident is not None else "operations", action.channel, action.incident
-        )
-        able = await self._able(action.requester, await self._channels(place))
-        sli = await self._figure(again, Terms())
+        asked: Request | None = None
+        if again is not None:
+            asked = await self._proposer.request(
+                again,
+                by=action.requester,
+                place=place_of(action),
+                terms=Terms(again_of=action.number, undo_of=action.undo_of),
+                revert_after=action.revert_after,
+                guarded=action.guarded,
+            )
 
         def unit(u: store.Unit) -> None:
             book = Logbook(u, self._desk, self._clock.now())
@@ -493,21 +342,10 @@ class Executor:
             if now is None or now.state != "approved":
                 return
             why = self._desk.redactor.redact("; ".join(moved))
-            voided = e.ActionVoided(at=book.now, actor=e.BOT, why=why, again=again is not None)
+            voided = e.ActionVoided(at=book.now, actor=e.BOT, why=why, again=asked is not None)
             book.record(f"action-{action.number}", voided)
-            if again is not None:
-                terms = Terms(again_of=action.number, undo_of=action.undo_of)
-                self._put(
-                    book,
-                    again,
-                    by=action.requester,
-                    place=place,
-                    revert_after=action.revert_after,
-                    terms=terms,
-                    able=able,
-                    guarded=action.guarded,
-                    sli=sli,
-                )
+            if asked is not None:
+                self._proposer.put(book, asked)
             book.finish()
 
         await self._store.run(unit)
@@ -515,71 +353,23 @@ class Executor:
     async def _cancel(self, number: int) -> None:
         action = await self._action(number)
         plan = Plan.from_data(action.plan)
-        stopped = await self._ops.target(plan.target).cancel(plan, key=f"wb-{number}")
-        if not stopped:
-            where = f"incident:{action.incident}" if action.incident is not None else action.channel
+        try:
+            if await self._ops.target(plan.target).cancel(plan, key=f"wb-{number}"):
+                return
             text = f"#{number} cannot be stopped any more; its card shows how it goes on."
+        except Exception as error:  # noqa: BLE001 - the edge to a target; who pressed Cancel is told
+            why = self._desk.redactor.redact(_told(error))
+            text = f"#{number} could not be told to stop: {why} Its card shows how it goes on."
 
-            def unit(u: store.Unit) -> None:
-                book = Logbook(u, self._desk, self._clock.now())
-                book.say(Say(where, template="sentence", data={"text": text}))
-                book.finish()
+        def unit(u: store.Unit) -> None:
+            book = Logbook(u, self._desk, self._clock.now())
+            book.say(Say(where(action), template="sentence", data={"text": text}))
+            book.finish()
 
-            await self._store.run(unit)
+        await self._store.run(unit)
 
     async def _revert(self, number: int) -> None:
-        """`for 30m` is over: go back without asking, unless the world moved; then ask."""
-        action = await self._action(number)
-        plan = Plan.from_data(action.plan)
-        undo = plan.undo
-        assert undo is not None
-        target = self._ops.target(plan.target)
-        place = Place(
-            "incident" if action.incident is not None else "operations", action.channel, action.incident
-        )
-        try:
-            _identity, state = await target.observe(plan)
-            back = await target.plan(undo["verb"], **undo["args"])
-        except (RefusedError, TargetError) as error:
-            await self._say(action, f"#{number} could not go back by itself: {error}")
-            return
-        moved = any(state.get(key) != value for key, value in action.after.items() if key in state)
-        terms = Terms(revert_of=number, covered="" if moved else f"covered by the approval of #{number}")
-        able = await self._able(action.requester, await self._channels(place))
-        sli = await self._figure(back, terms)
-
-        def unit(u: store.Unit) -> None:
-            book = Logbook(u, self._desk, self._clock.now())
-            if not u.execute(store.locks.delete().where(store.locks.c.name == f"revert:{number}")).rowcount:
-                return  # somebody else has asked for the way back already
-            self._put(
-                book,
-                back,
-                by=action.requester,
-                place=place,
-                revert_after=None,
-                terms=terms,
-                able=able,
-                guarded=action.guarded,
-                sli=sli,
-            )
-            book.finish()
-
-        await self._store.run(unit)
-
-    async def _say(self, action: Action, text: str) -> None:
-        where = f"incident:{action.incident}" if action.incident is not None else action.channel
-
-        def unit(u: store.Unit) -> None:
-            book = Logbook(u, self._desk, self._clock.now())
-            if not u.execute(
-                store.locks.delete().where(store.locks.c.name == f"revert:{action.number}")
-            ).rowcount:
-                return
-            book.say(Say(where, template="sentence", data={"text": self._desk.redactor.redact(text)}))
-            book.finish()
-
-        await self._store.run(unit)
+        await self._reverts.revert(await self._action(number))
 
     async def _record(self, number: int, *events: e.Event) -> None:
         def unit(u: store.Unit) -> None:

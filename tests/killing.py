@@ -1,9 +1,10 @@
 """A bot that is killed and started again and again: the child that lives shortly, and the zygote that makes it.
 
-`python -m tests.killing DATA ROUNDS SEED [slack URL | matrix FILE]` starts the bot in a child of its own, kills each
-child at a random moment with SIGKILL, and lets the last one finish. People act in the browser chat, from within the
-child; with the address of Slack's stand-in they act beside it, see killing_slack.py, and with a file that tells of a
-homeserver there, see killing_matrix.py.
+`python -m tests.killing DATA ROUNDS:MOST SEED [slack URL | matrix FILE]` starts the bot in a child of its own, kills
+each child at a random moment with SIGKILL, and lets the last one finish. After so many rounds it goes on, at most to
+the other number, until enough has happened: how much that is in a short life hangs on the machine. People act in the
+browser chat, from within the child; with the address of Slack's stand-in they act beside it, see killing_slack.py, and
+with a file that tells of a homeserver there, see killing_matrix.py.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import os
 import random
 import select
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,10 +42,18 @@ from incidents.ports import Clock
 SPEED = 40.0  # seconds of the bot's time in one of ours, where a chat takes what is said at once
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
 STARTING = 0.25  # so many of the children die while they start; the others while people act
-LONGEST = 0.25  # seconds that a child lives after its start, at most, or so many times as long as that took
+LONGEST = 0.25  # seconds
 LIVES = 0.5
 AWAY = 25.0  # seconds of the bot's time between a kill and the next start
 PATIENCE = 30  # seconds that a start may take on a busy machine
+ENOUGH = {  # of each event
+    "IncidentOpened": 4,
+    "NoteAdded": 4,
+    "ActionStarted": 4,
+    "VoteCast": 4,
+    "ReminderDue": 1,
+    "EscalationDue": 1,
+}
 LAST = "last"  # the file that is there once nobody is killed any more
 
 
@@ -72,7 +82,8 @@ class Chat(Protocol):
     settings: Settings
     speed: float  # seconds of the bot's time in one of ours
     away: float  # seconds of the bot's time between a kill and the next start: reminders come due on any machine
-    lives: float  # how long a child lives after its start, at most, as a multiple of how long that took
+    longest: float  # seconds that a child lives after its start, at most
+    lives: float  # or, on a busy machine, as a multiple of how long the start took
 
     def open(self, clock: Clock) -> Platform:
         """The bot's side of the chat, in a child."""
@@ -143,7 +154,7 @@ async def calm(bot: Bot) -> None:
 class ConsoleChat:
     """The browser chat, whose file outlives the children; people act through it from within."""
 
-    speed, away, lives = SPEED, AWAY, LIVES
+    speed, away, longest, lives = SPEED, AWAY, LONGEST, LIVES
 
     def __init__(self, data: Path) -> None:
         self.settings = load(None, {})
@@ -246,7 +257,8 @@ class People:
 
 def main() -> None:
     """Make children and kill them."""
-    data, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    data, seed = Path(sys.argv[1]), int(sys.argv[3])
+    rounds, most = map(int, sys.argv[2].split(":"))
     data.mkdir(parents=True, exist_ok=True)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
     store.upgrade(database(data))
@@ -254,25 +266,34 @@ def main() -> None:
     _prepare()
     dice = random.Random(seed)
     began = time.time()
-    for number in range(rounds):
+    number = 0
+    while number < rounds or (number < most and not enough(data)):
         told, ready = os.pipe()
         life = _life(chat, data, began - number * chat.away / chat.speed, seed * 100_000 + number, ready)
         process, born = _forked(life), time.monotonic()
-        longest = LONGEST
+        longest = chat.longest
         if dice.random() >= STARTING:
             select.select([told], [], [], PATIENCE)
-            longest = max(LONGEST, (time.monotonic() - born) * chat.lives)  # a busy machine needs longer
+            longest = max(longest, (time.monotonic() - born) * chat.lives)  # a busy machine needs longer
         time.sleep(dice.uniform(0, longest))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         os.close(told)
         os.close(ready)
         chat.pass_away()
+        number += 1
     (data / LAST).touch()
     chat.conclude()
-    process = _forked(_life(chat, data, began - rounds * chat.away / chat.speed, seed, -1, last=True))
+    process = _forked(_life(chat, data, began - number * chat.away / chat.speed, seed, -1, last=True))
     _, status = os.waitpid(process, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def enough(data: Path) -> bool:
+    """Whether the log holds what the tests look at."""
+    with closing(sqlite3.connect(data / "watchbell.db")) as log:
+        kinds = dict(log.execute("SELECT kind, count(*) FROM events GROUP BY kind").fetchall())
+    return all(kinds.get(kind, 0) >= count for kind, count in ENOUGH.items())
 
 
 def _prepare() -> None:

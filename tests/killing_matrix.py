@@ -65,7 +65,7 @@ class MatrixChat:
     """Synapse, which is a process of its own and outlives every child; the keys are with the log."""
 
     # Slower than other chats while it lives, for what falls due is said at the pace of a homeserver.
-    speed, away, lives = 10.0, 80.0, 3.0
+    speed, away, longest, lives = 10.0, 50.0, 0.8, 3.0  # commands older than a minute are not run
 
     def __init__(self, file: Path, data: Path) -> None:
         self._server = Homeserver(**json.loads(file.read_text(encoding="utf-8")))

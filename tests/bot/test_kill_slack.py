@@ -64,7 +64,8 @@ def test_safety_10_killed_again_and_again_over_slack(tmp_path: Path, slack: Slac
 
 def loop(data: Path, slack: SlackServer, crowd: Crowd) -> None:
     """Kill the bot again and again while the crowd acts; return when the last one came to rest."""
-    command = [sys.executable, "-m", "tests.killing", str(data), str(ROUNDS), str(SEED), "slack", slack.url]
+    rounds = f"{ROUNDS}:{3 * ROUNDS}"
+    command = [sys.executable, "-m", "tests.killing", str(data), rounds, str(SEED), "slack", slack.url]
     with (data / "stderr").open("w") as errors:
         killing = subprocess.Popen(command, stderr=errors, stdout=errors, start_new_session=True)
         try:

@@ -60,6 +60,14 @@ async def far(cable: Cable, tmp_path: Path) -> AsyncIterator[Target]:
     await target.stop()  # type: ignore[attr-defined]
 
 
+@pytest.fixture
+async def patient(cable: Cable, tmp_path: Path) -> AsyncIterator[Target]:
+    """The same with time, where every answer comes."""
+    target = target_of(on_mongo(fields(cable.port, timeout="20s")), tmp_path)
+    yield target
+    await target.stop()  # type: ignore[attr-defined]
+
+
 async def bounded(call: Awaitable[object]) -> object:
     """What it gives, within the bound."""
     async with asyncio.timeout(BOUND):
@@ -154,11 +162,13 @@ async def test_a_proof_that_does_not_come_is_unknown(far: Target, cable: Cable, 
 
 
 @pytest.mark.parametrize("code", [8, 13, 50, 11601])
-async def test_what_the_server_says_no_to_changed_nothing(far: Target, server: StandIn, code: int) -> None:
-    plan = await far.plan("killop", op=server.begins())
+async def test_what_the_server_says_no_to_changed_nothing(
+    patient: Target, server: StandIn, code: int
+) -> None:
+    plan = await patient.plan("killop", op=server.begins())
     server.does("set", error={"code": code, "errmsg": "no\n  \u202esuch luck " + "x" * 500})
     with pytest.raises(TargetError) as raised:
-        await far.run(plan, key="wb-1", progress=progress)
+        await patient.run(plan, key="wb-1", progress=progress)
     assert len(str(raised.value)) < 300
     assert "\n" not in str(raised.value)
     assert server.kills() == 0
