@@ -27,6 +27,7 @@ from bot.pages import BotPages
 from bot.resources import resource
 from bot.serve import serving, web_settings
 from bot.web.server import build
+from tests import examples
 from tests.bad_input.rig import PEOPLE, Rig, rig
 from tests.bad_input.typed import ANYTHING, INNARDS, NASTY, TALK, WORDS, outer
 
@@ -237,7 +238,7 @@ TYPES = [
 )
 @example(b'{"truncatedAlerts": 1e400, "alerts": [{}]}', "alertmanager", "application/json")
 @example(dumped({**GENERIC, "severity": 10**400}), "generic", "application/json")
-@settings(max_examples=150, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=HERE)
 async def test_any_body_as_a_webhook(site: Site, body: bytes, source: str, kind: str) -> None:
     """4xx only for what is no JSON object, or a source that nobody configured; the rest is taken."""
     status, text = await site.alert(body, source, **({"Content-Type": kind} if kind else {}))
@@ -251,7 +252,7 @@ async def test_any_body_as_a_webhook(site: Site, body: bytes, source: str, kind:
 
 
 @given(bad=st.lists(st.one_of(JSON, spoilt(GOOD)), max_size=3), top=spoilt(BODY), place=st.integers(0, 3))
-@settings(max_examples=60, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=HERE)
 async def test_a_bad_alert_never_loses_its_group(
     site: Site, bad: list[Any], top: dict[str, Any], place: int
 ) -> None:
@@ -268,7 +269,7 @@ async def test_a_bad_alert_never_loses_its_group(
 
 
 @given(token=st.one_of(st.none(), WORDS, st.sampled_from(["Bearer", "Bearer ", "Basic x", "bearer \u00e9"])))
-@settings(max_examples=40, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=HERE)
 async def test_a_wrong_token_has_no_effect(site: Site, token: str | None) -> None:
     """SAFETY 25, whatever stands in its place."""
     line = "".join(c for c in token or "" if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF)
@@ -331,7 +332,7 @@ LINES = TALK.map(lambda text: f"GET /{text} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 @example(b"GET / HTTP/9.9\r\n\r\n")
 @example(b"GET http://[::1/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 @example(b"POST /alerts/alertmanager HTTP/1.1\r\nHost: [\r\n\r\n")
-@settings(max_examples=50, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=HERE)
 async def test_bytes_that_are_no_http(site: Site, data: bytes) -> None:
     await site.raw(data + LAST)
     assert (await site.ask("GET", "/healthz"))[0] == 200
@@ -438,7 +439,7 @@ QUERY = st.lists(
 @example(f"/chat/files/{'9' * 5000}", "", "GET")
 @example("/chat/events", "since=99999999999999999999", "GET")
 @example("/chat/messages", "as=%ed%a0%80&channel=%00", "GET")
-@settings(max_examples=120, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=HERE)
 async def test_any_page_with_any_query(site: Site, path: str, query: str, method: str) -> None:
     """Wrong paths, people, channels, messages and numbers: a page, or a sentence that says what is wrong."""
     if path == "/chat/events":  # it never ends where it is right
@@ -471,7 +472,7 @@ FIELDS = st.fixed_dictionaries(
 @given(name=st.sampled_from(NAMES), fields=FIELDS, data=st.booleans())
 @example("say", {"as": "alice", "channel": "C1", "text": "/note " + "x" * 39_000}, True)
 @example("say", {"as": "alice", "channel": "C1", "text": "x" * 100_000}, True)
-@settings(max_examples=120, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=HERE)
 async def test_any_form_of_the_chat(site: Site, name: str, fields: dict[str, str], data: bool) -> None:
     """Every field may hold anything, or be missing; the answer is data or a page, as was asked for."""
     clean = {k: v.encode("utf-8", "replace").decode() for k, v in fields.items()}
@@ -488,7 +489,7 @@ async def test_any_form_of_the_chat(site: Site, name: str, fields: dict[str, str
 @given(
     name=st.sampled_from(NAMES), value=JSON, kind=st.sampled_from([*TYPES, "multipart/form-data; boundary=x"])
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=HERE)
 async def test_no_form_at_all(site: Site, name: str, value: Any, kind: str) -> None:
     """JSON of any type, or bytes under a wrong name, where a form belongs."""
     status, _ = await site.ask("POST", f"/chat/{name}", data=dumped(value), headers={"Content-Type": kind})

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bot.chat import Deletion, Edit, Press, Reaction
+from tests import examples
 from tests.bad_input.rig import PEOPLE, PLACES, Rig, rig
 from tests.bad_input.typed import ANYTHING, EMOJI, TALK, every_wrong_type
 
@@ -32,7 +33,7 @@ async def a_rig(tmp_path: Path) -> AsyncIterator[Rig]:
 @example("alice", "incident", "/redis keys " + "[" * 250, False)
 @example("alice", "incident", "/promql " + "(" * 5_000, False)
 @example("alice", "incident", "/simulate critical 9999-12-31T23:59", False)
-@settings(max_examples=150, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=HERE)
 async def test_anything_said_anywhere(bell: Rig, person: str, place: str, text: str, threaded: bool) -> None:
     """Through the built-in chat, which takes NULs and half surrogates out."""
     thread = next(iter(bell.stage.console.store.messages)) if threaded else None
@@ -61,7 +62,7 @@ async def test_every_wrong_type_in_every_place_of_every_command(bell: Rig, famil
 @example("alice", "incident", "/note a\ud800b", None)
 @example("alice", "ops", "\x00" * 100_000, None)
 @example("alice", "incident", "\x00" * 100_000, None)
-@settings(max_examples=80, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=HERE)
 async def test_a_platform_that_lets_everything_through(
     bell: Rig, person: str, place: str, text: str, thread: str | None
 ) -> None:
@@ -89,7 +90,7 @@ ACTS = st.one_of(
 @example("alice", "incident", (Edit, {"message_id": "M1", "text": "a\ud800\x00b"}))
 @example("alice", "incident", (Edit, {"message_id": "M1", "text": "x" * 100_000}))
 @example("alice", "incident", (Press, {"message_id": "M1", "value": "/approve \ud800"}))
-@settings(max_examples=80, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=HERE)
 async def test_presses_reactions_edits_and_deletions_of_anything(
     bell: Rig, person: str, place: str, act: tuple[type[Any], dict[str, Any]]
 ) -> None:
@@ -103,7 +104,7 @@ async def test_presses_reactions_edits_and_deletions_of_anything(
 
 
 @given(person=person_names, pick=st.integers(0, 200), text=ANYTHING, emoji=EMOJI, what=st.integers(0, 4))
-@settings(max_examples=100, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=HERE)
 async def test_what_people_do_with_the_messages_that_are_there(
     bell: Rig, person: str, pick: int, text: str, emoji: str, what: int
 ) -> None:

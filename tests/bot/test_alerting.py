@@ -37,6 +37,7 @@ from incidents import events as e
 from incidents.alerts import NAMELESS, Notification
 from incidents.incident import Incident
 from incidents.ports import Clock
+from tests import examples
 from tests.servers.alertmanager import alertmanager
 
 T = TypeVar("T")
@@ -720,7 +721,9 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-FRESH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FRESH = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def in_a_fresh_house(empty: Path, folder: Path, act: Callable[[House], Any]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bot.config import ConfigError, load
 from bot.config_yaml import MOST_BYTES
 from bot.resources import resource
+from tests import examples
 
 EXAMPLE = resource("watchbell.example.yaml").read_text(encoding="utf-8")
 TOKENS = {"AM_TOKEN": "a token of the test"}
@@ -271,7 +272,7 @@ def only_faults(folder: Path, text: str | bytes) -> None:
 
 
 FUZZED = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 WORDS = [line.strip(" -:") for line in EXAMPLE.splitlines() if line.strip()]

@@ -21,6 +21,7 @@ from bot.charts import timeline_svg
 from bot.export import MIMES, code, export, prepared
 from incidents import events as e
 from incidents.timeline import Entry
+from tests import examples
 from tests.bot.exports import BERLIN, PEOPLE, SCHEMA, Page, made, unzipped
 from tests.incidents.incident_log import at, story
 
@@ -106,7 +107,7 @@ def known() -> tuple[set[str], set[str]]:
 
 
 anything = settings(
-    max_examples=100,
+    max_examples=examples(100),
     deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow,

@@ -19,7 +19,7 @@ from incidents import events as e
 from tests import EVERYTHING
 from tests.killing import ENOUGH
 
-ROUNDS = 320 if EVERYTHING else 160
+ROUNDS = 320 if EVERYTHING else 120
 LIMIT = 600
 
 

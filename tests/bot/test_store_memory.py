@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bot import store
 from bot.store import DuplicateError, Store, Unit
 from incidents.ports import ConflictError, RefusedError
+from tests import examples
 from tests.bot.store_sample import NOW, Said, fold, opened
 
 STREAMS = ("talk-1", "talk-2", "talk-3", "chat-1")
@@ -118,7 +119,7 @@ async def agrees(log: Store, model: dict[str, list[str]]) -> None:
     assert (await log.verify()).faults == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(plan=batches)
 def test_memory_and_log_agree_after_any_failures(template: Path, plan: list[tuple[bool, list[Step]]]) -> None:
     """Units of two processes end in every way, in every mixture; nothing but what was done is seen or kept."""

@@ -15,6 +15,7 @@ from commands.grammar import Names, Parsed, is_command, parse
 from commands.operations import health, kubernetes, links, prometheus, redis
 from commands.registry import Duration, Person, Registry, Text, collect, command
 from incidents.ports import RefusedError
+from tests import examples
 
 # -- commands of the incident family, as others write them ------------------------------------------
 
@@ -536,7 +537,7 @@ TYPED = st.one_of(
 @example("/" + "redis " * 1_600)
 @example("/incident open critical " + '"' * 9_000)
 @example("/incident open critical " + "a=" * 4_000)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_nothing_but_a_refusal_is_ever_raised(registry: Registry, text: str) -> None:
     """Whatever is typed is a command or a sentence; what the line says typed again is the same command."""
     is_command(text)

@@ -14,19 +14,14 @@ import pytest
 from bot.play import Recorder, Rehearsal
 from bot.play_script import Expect, ExpectReplicas, Presses, Reacts, Says, Step, parse
 from bot.play_stage import Record, Stage
+from tests import EVERYTHING
 from tests.scenarios.chosen import EVERYWHERE, OLDER, ON_MATRIX, played
 from tests.scenarios.matrix_stage import factory
 from tests.scenarios.stages import NAMES, STAGES, Played, holds, rehearse, script, text_of
 
 # These are restarted between any two lines, one place at a time; the others after every line at once.
-CLOSELY = (
-    "story",
-    "critical_not_acknowledged",
-    "two_approvals",
-    "for_a_while",
-    "all_alerts_resolved",
-    "drift",
-)
+CLOSELY = ("story", "two_approvals", "for_a_while")
+MORE_CLOSELY = ("critical_not_acknowledged", "all_alerts_resolved", "drift")
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +73,7 @@ async def test_a_target_asked_anew_after_each_restart_answers_later(tmp_path: Pa
     assert len(runs) == 1  # chat-adapters, which is not slow
 
 
-@pytest.mark.parametrize("scenario", CLOSELY)
+@pytest.mark.parametrize("scenario", (*CLOSELY, *MORE_CLOSELY) if EVERYTHING else CLOSELY)
 async def test_a_restart_between_any_two_lines(scenario: str, tmp_path: Path) -> None:
     """Wherever it is killed once, the rest goes as if it had not been; unharmed it is the same twice."""
     alive = await rehearse(scenario, tmp_path / "alive")
