@@ -14,11 +14,12 @@ help:  ## list these targets
 
 setup: $(STAMP)  ## install everything into .venv
 
-# The lock is complete, so pip need not resolve (--no-deps); `pip check` proves it.
+# The lock is complete, so pip need not resolve (--no-deps); `pip check` proves it. What is never imported need not be
+# compiled (--no-compile), which is half of the time.
 $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing into .venv; the first time takes a minute or two."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/pip check
 	@touch $@
@@ -30,7 +31,7 @@ synapse: $(SYNAPSE)/.installed  ## install the Matrix homeserver and the MongoDB
 $(SYNAPSE)/.installed: requirements-synapse.lock
 	@echo "Installing Synapse and SecantusDB into $(SYNAPSE); the first time takes a minute."
 	$(PYTHON) -m venv $(SYNAPSE)
-	$(SYNAPSE)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	$(SYNAPSE)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes \
 		-r requirements-synapse.lock
 	$(SYNAPSE)/bin/pip check
 	@touch $@
