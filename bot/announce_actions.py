@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bot.announce_parts import Page, first_of, page
 from bot.cards import action_card, asked_first, undo_buttons, unknown_buttons, vote_buttons
@@ -12,12 +13,14 @@ from bot.chat import Button, Say
 from bot.facts import Facts
 from incidents import events as e
 from incidents.approvals import Action, fold
+from incidents.change_sentences import change_text, undoes
 from incidents.policy import Policy
+from incidents.wording import Wording
 
 Batch = Sequence[e.Event]
 
 SEEDS = ("✅", "❌")
-_ARROW = re.compile(r"(\S+) → (\S+)")
+_ARROW = r"([^\s()]+) → ([^\s()]+)"  # where the plan's values read otherwise than its summary
 
 
 def where(a: Action) -> str:
@@ -39,7 +42,13 @@ def say(a: Action, template: str, buttons: tuple[Button, ...] = (), /, **data: A
 def way_back(a: Action) -> str:
     """The summary the other way round: scale realtime 10 → 3."""
     summary = str(a.plan.get("summary", ""))
-    return _ARROW.sub(r"\2 → \1", summary, count=1)
+    before, after = a.plan.get("before") or {}, a.plan.get("after") or {}
+    moves = [(str(before[key]), str(after[key])) for key in before if key in after]
+    told = [rf"(?<!\w)({re.escape(old)}) → ({re.escape(new)})(?!\w)" for old, new in moves]
+    turned = re.compile("|".join([*told, _ARROW]))
+    return turned.sub(
+        lambda m: " → ".join(part for part in reversed(m.groups()) if part is not None), summary
+    )
 
 
 def proposed(ev: e.ActionProposed, before: None, a: Action, batch: Batch, facts: Facts) -> list[Say]:
@@ -66,6 +75,19 @@ def edited(ev: e.Event, before: Action, a: Action, batch: Batch, facts: Facts) -
     return [edit(a)]
 
 
+def settled(ev: e.Event, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
+    """The card; and what was said of broken glass, which nobody can stop any more, or somebody has."""
+    return [*_glass_over(ev, a), edit(a)]
+
+
+def finished(ev: e.ActionFinished, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
+    """The card; and that of the change that it takes back, which offers no undo any more."""
+    of = undoes(a)
+    if of is None:
+        return [edit(a)]
+    return [edit(a), Say(where(a), op="card", card="approval", ref=f"action:{of}", lane=2)]
+
+
 def refused(ev: e.VoteRefused, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
     """Why a vote did not count, to the voter alone, in the chat where it was a reaction."""
     kind, _, chat = ev.means.partition(":")
@@ -89,10 +111,10 @@ def widened(ev: e.ApproversWidened, before: Action, a: Action, batch: Batch, fac
 
 def voided(ev: e.ActionVoided, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
     """What moved. A request that went with its incident is told on its card alone."""
-    incident = facts.incident
+    incident, over = facts.incident, _glass_over(ev, a)
     if incident is not None and incident.merged_into is not None:
-        return [edit(a)]
-    return [say(a, "not_run", why=ev.why, again=ev.again), edit(a)]
+        return [*over, edit(a)]
+    return [*over, say(a, "not_run", why=ev.why, again=ev.again), edit(a)]
 
 
 def expired(ev: e.ActionExpired, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
@@ -130,14 +152,41 @@ def break_glass(ev: e.BreakGlassInvoked, before: Action, a: Action, batch: Batch
         "people": list(leads),
         "can_stop": can_stop,
     }
-    message = Say(where(a), template="break_glass", data=data, lane=0, buttons=stop)
+    ref = _glass(a)
+    message = Say(where(a), template="break_glass", data=data, lane=0, ref=ref, buttons=stop)
     incident = facts.incident
     if incident is None:
         direct = [Say(f"person:{person}", template="break_glass", data=data, lane=0) for person in leads]
         return [message, *direct, edit(a)]
-    why = f"{ev.actor} runs #{a.number} without approval at {ev.runs_at:%H:%M:%S} UTC: {ev.reason}"
-    found = Page(incident, leads, f"break-glass:{a.number}", "", "break_glass", data, stop, why)
+    at = Wording(zone=ZoneInfo(facts.zone)).clock(ev.runs_at, ev.at)
+    why = f"{ev.actor} runs #{a.number} ({change_text(a.plan)}) without approval at {at}: {ev.reason}"
+    found = Page(incident, leads, f"break-glass:{a.number}", "", "break_glass", data, stop, why, ref)
     return [*page(found, facts), edit(a)]
+
+
+def _glass(a: Action) -> str:
+    """What the message about its broken glass is known by."""
+    return f"glass:{a.number}"
+
+
+def _glass_over(ev: e.Event, a: Action) -> list[Say]:
+    """The same message once it can be stopped no more, without its buttons and without another mention."""
+    if a.break_glass_at is None:
+        return []
+    if not isinstance(ev, e.ActionApproved):
+        told = f"It did not run; the card of #{a.number} says why."
+    elif ev.voters and not ev.why:
+        told = f"It was approved before its time was over; the card of #{a.number} says what comes of it."
+    else:
+        told = f"The time to stop it is over; the card of #{a.number} says what comes of it."
+    data = {
+        "action": a.number,
+        "summary": a.plan.get("summary", ""),
+        "by": a.break_glass_by,
+        "reason": a.break_glass_why,
+        "told": told,
+    }
+    return [Say(where(a), op="edit", template="break_glass_over", data=data, ref=_glass(a), lane=2)]
 
 
 def _leads(a: Action, facts: Facts) -> Sequence[str]:
@@ -159,7 +208,16 @@ def reverting_soon(ev: e.RevertAnnounced, before: Action, a: Action, batch: Batc
 
 
 def reverting(ev: e.RevertDue, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
-    return [say(a, "reverting", back=way_back(a)), edit(a)]
+    return [edit(a)] if before.blocked else [say(a, "reverting", back=way_back(a)), edit(a)]
+
+
+def revert_blocked(ev: e.RevertBlocked, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
+    """Who asked learns that the change stays, and what to do; the card says so as long as it does."""
+    again = ev.again_at is not None
+    if not ev.why or (again and before.blocked):
+        return [edit(a)]
+    keep = (Button("Keep", f"/keep {a.number}"),) if again else ()
+    return [say(a, "revert_blocked", keep, why=ev.why, again=again), edit(a)]
 
 
 def cancelling(ev: e.CancelAsked, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
@@ -183,19 +241,20 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.VoteWithdrawn: edited,
     e.VoteRefused: refused,
     e.ApproversWidened: widened,
-    e.ActionApproved: edited,
-    e.ActionDenied: edited,
-    e.ActionCancelled: edited,
+    e.ActionApproved: settled,
+    e.ActionDenied: settled,
+    e.ActionCancelled: settled,
     e.ActionExpired: expired,
     e.ActionVoided: voided,
     e.BreakGlassInvoked: break_glass,
     e.ActionStarted: edited,
     e.CancelAsked: cancelling,
-    e.ActionFinished: edited,
+    e.ActionFinished: finished,
     e.ActionFailed: failed,
     e.ActionUnknown: unknown,
     e.RevertAnnounced: reverting_soon,
     e.RevertKept: edited,
     e.RevertDue: reverting,
+    e.RevertBlocked: revert_blocked,
     e.WatchEnded: watched,
 }

@@ -42,7 +42,7 @@ def opened(ev: e.IncidentOpened, before: None, i: Incident, batch: Batch, facts:
         "here": ev.here,
         "since": ev.since,
     }
-    card = incident_card(_settled(i, batch), facts=facts, waiting=0)
+    card = incident_card(_settled(i, batch), facts=facts, requests=())
     says = [
         Say(room(i), op="open", data=data, lane=0),
         Say(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from bot.answered_pages import page_ref
 from bot.cards import sign
 from bot.chat import Button, Say
 from bot.facts import Facts
@@ -127,6 +128,7 @@ class Page:
     data: dict[str, Any]
     buttons: tuple[Button, ...] = ()
     why: str = ""  # for direct messages and contact methods
+    ref: str = ""  # the message in the channel is known by this, where no acknowledgement answers it
 
 
 def page(found: Page, facts: Facts) -> list[Say]:
@@ -134,7 +136,14 @@ def page(found: Page, facts: Facts) -> list[Say]:
     i = found.incident
     says = [
         invite(i, found.people, lane=0),
-        Say(room(i), template=found.template, data=found.data, lane=0, buttons=found.buttons),
+        Say(
+            room(i),
+            template=found.template,
+            data=found.data,
+            lane=0,
+            ref=found.ref or page_ref(i.number, found.key),
+            buttons=found.buttons,
+        ),
     ]
     for person in found.people:
         data = {

@@ -13,6 +13,7 @@ from commands.actions import Answer, Table
 
 WIDEST = 60
 MOST_LINES, MOST_CHARACTERS = 15, 1500
+_LOOKED = 2000  # characters of a line in which words that tell of trouble are looked for
 _GAP = "  "
 _MATTERS = re.compile(
     r"error|fatal|panic|exception|critical|fail|timed? ?out|oom|refused|unreachable|crash|warn|←|✗|❌",
@@ -64,7 +65,9 @@ def _rows_that_matter(rows: Sequence[list[str]]) -> list[str]:
 
 def _lines_that_matter(lines: Sequence[str]) -> list[str]:
     """Three lines: the last that tell of trouble, else the last."""
-    chosen = [line for line in lines if _MATTERS.search(line)] or [line for line in lines if line.strip()]
+    chosen = [line for line in lines if _MATTERS.search(line, 0, _LOOKED)] or [
+        line for line in lines if line.strip()
+    ]
     return [_cut(line, 200) for line in chosen[-3:]]
 
 

@@ -39,8 +39,8 @@ def sign(rank: int) -> str:
 # -- incidents ------------------------------------------------------------------------------------
 
 
-def incident_card(incident: Incident, *, facts: Facts, waiting: int) -> Card:
-    """The pinned card of an incident; `waiting` counts the requests that wait or run."""
+def incident_card(incident: Incident, *, facts: Facts, requests: Sequence[Action]) -> Card:
+    """The pinned card of an incident; `requests` are its changes that wait for votes or run."""
     i, policy = incident, facts.policy
     severity = policy.severity(i.severity) if policy is not None else None
     data = {
@@ -62,7 +62,8 @@ def incident_card(incident: Incident, *, facts: Facts, waiting: int) -> Card:
         "eta_passed": i.eta_passed,
         "firing": i.firing,
         "alerts": _alert_names(i),
-        "waiting": waiting,
+        "waiting": sum(a.waits for a in requests),
+        "unvoted": [{"number": a.number, "at": a.break_glass_at} for a in requests if a.unvoted],
         "status_page": severity.status_page if severity is not None and i.open else "no",
         "update": i.update_text,
     }
@@ -141,8 +142,13 @@ def _step_words(policy: Policy, step: Step | None) -> str:
 # -- requested changes ----------------------------------------------------------------------------
 
 
-def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> Card:
-    """The card of a requested change in its state; what was frozen is told alike in all of them."""
+def action_card(
+    action: Action, *, facts: Facts, progress: Progress | None, taken_back_by: int | None = None
+) -> Card:
+    """The card of a requested change in its state; what was frozen is told alike in all of them.
+
+    `taken_back_by` is the finished change that took it back: then nothing of it can be taken back any more.
+    """
     a = action
     data = _frozen(a) | {
         "state": a.state,
@@ -153,16 +159,18 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
         "started_at": a.started_at,
         "ended_at": a.ended_at,
         "revert_at": a.revert_at,
+        "blocked": a.blocked,
         "cancel_asked": a.cancel_asked,
         "seconds": _seconds(a),
         "bar": "",
         "progress": "",
         "watch": shown(a.watch),
+        "taken_back_by": taken_back_by,
     }
     n = a.number
     details = Button("Details", f"/why {n}")
     match a.state:
-        case "pending" if a.break_glass_at is not None:
+        case "pending" if a.unvoted:
             data |= {"runs_at": a.break_glass_at, "by": a.break_glass_by}
             return Card("card_break_glass", data, (Button("Stop", f"/deny {n}", "danger"), details))
         case "pending":
@@ -173,9 +181,10 @@ def action_card(action: Action, *, facts: Facts, progress: Progress | None) -> C
             stops = a.state == "approved" or a.plan.get("stoppable")
             return Card("card_running", data, (Button("Cancel", f"/cancel {n}"),) if stops else ())
         case "done":
-            return Card("card_done", data, _done_buttons(a))
+            return Card("card_done", data, _done_buttons(a) if taken_back_by is None else ())
         case "unknown":
-            return Card("card_unknown", data, unknown_buttons(a))
+            buttons = unknown_buttons(a)
+            return Card("card_unknown", data, buttons if taken_back_by is None else buttons[:1])
     data["by"] = next((p for p, means in a.votes.items() if "deny" in means.values()), None)
     return Card("card_ended", data, (details,))
 

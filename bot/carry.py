@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from bot import relay, store
+from bot.beside import beside, large, without_secrets
 from bot.chat import Content, Platform, Request, RetryLaterError, Say, Upload
 from bot.desk import Desk
 from bot.heard import Heard, Person, message_id
@@ -147,11 +148,11 @@ class Carrier:
             return
         if isinstance(result, File):
             await self._waiting(lambda: self._upload(request, result, place))
-            await self.answered(request, self._for_others(result, request, place))
+            await self.answered(request, await self._for_others(result, request, place))
             return
         if isinstance(result, Answer):
             await self._waiting(lambda: self._show(request, result, place))
-            await self.answered(request, self._for_others(result, request, place))
+            await self.answered(request, await self._for_others(result, request, place))
             return
         await self.answered(request, [])
 
@@ -166,14 +167,15 @@ class Carrier:
                 return
         await give()
 
-    def _for_others(self, result: Answer | File, request: Request, place: Place) -> list[Say]:
+    async def _for_others(self, result: Answer | File, request: Request, place: Place) -> list[Say]:
         """What an incident's channels in the other chats see of an answer, unless it is for one person alone."""
         if not self._heard.bridged(place) or (isinstance(result, Answer) and result.private):
             return []
         ref = relay.answer_ref(message_id(request) or request.event_id)
         if isinstance(result, File):
             return [relay.file(result, place, ref)]
-        return [relay.answer(self._desk.redactor.redact_data(result), place, ref)]
+        told = await without_secrets(self._desk.redactor, result)
+        return [await beside(relay.answer, told, place, ref)]
 
     async def _change(
         self, parsed: Parsed, result: Plan | Undo, request: Request, person: Person, place: Place
@@ -222,8 +224,11 @@ class Carrier:
         In a channel that nobody configured it is for the person asking alone, and the bot does not join for it.
         """
         platform = self._platforms[request.platform]
-        answer = self._desk.redactor.redact_data(answer)
-        text, upload = self._renderer.answer(answer, platform.marks)
+        answer = await without_secrets(self._desk.redactor, answer)
+        if large(answer):
+            text, upload = await beside(self._renderer.answer, answer, platform.marks)
+        else:
+            text, upload = self._renderer.answer(answer, platform.marks)
         content = Content(text, text, answers=request.message_id)
         key = f"wb-answer-{message_id(request) or request.event_id}"
         if answer.private or (place.kind == "elsewhere" and upload is None):

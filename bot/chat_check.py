@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that was looked at: whether it is right, and the sentence that says so."""
+    """One thing that was looked at: whether it is right, and the sentence that says so.
+
+    `doubtful` is what is no fault of the configuration, and yet somebody should look at it.
+    """
 
     right: bool
     text: str
+    doubtful: bool = False
 
     def __str__(self) -> str:
-        return f"{'ok' if self.right else 'wrong':<6}{self.text}"
+        told = "warn" if self.doubtful else "ok" if self.right else "wrong"
+        return f"{told:<6}{self.text}"
 
 
 def right(text: str) -> Line:
@@ -24,3 +29,8 @@ def right(text: str) -> Line:
 def wrong(text: str) -> Line:
     """What has to be mended before the bot can do its work."""
     return Line(False, text)
+
+
+def doubtful(text: str) -> Line:
+    """What the bot can work with, and may be a mistake, or trouble elsewhere."""
+    return Line(True, text, doubtful=True)

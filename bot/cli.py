@@ -18,6 +18,7 @@ from bot import logs
 from bot.cli_login import login
 from bot.config import ConfigError, Settings, load
 from incidents.ports import NotRecordedError, RefusedError
+from incidents.wording import counted
 
 if TYPE_CHECKING:
     from bot.app import Bot
@@ -178,8 +179,8 @@ def check(
     settings = settings_of(config)
     people, services = len(settings.people), len(settings.catalogue.services)
     typer.echo(
-        f"{settings.origin} is in order: {people} people, {services} services, "
-        f"{len(settings.policies)} policies ({', '.join(settings.policies)})."
+        f"{settings.origin} is in order: {counted(people, 'person', 'people')}, {counted(services, 'service')}, "
+        f"{counted(len(settings.policies), 'policy', 'policies')} ({', '.join(settings.policies)})."
     )
     if offline:
         return
@@ -215,9 +216,13 @@ def manifest_rbac(
     ] = "",
 ) -> None:
     """Print the smallest ClusterRole that the commands need in Kubernetes; docs/kubernetes.md binds it."""
-    from bot.targets.kubernetes_rights import enabled, written
+    from bot.targets.kubernetes_rights import enabled, unnamed, written
 
-    typer.echo(written(enabled(settings_of(config, tokens=False).targets, cluster)), nl=False)
+    targets = settings_of(config, tokens=False).targets
+    commands = enabled(targets, cluster)
+    if config is not None and not cluster and (told := unnamed(targets)):
+        typer.echo(f"{config}: {told}", err=True)
+    typer.echo(written(commands), nl=False)
 
 
 @app.command()

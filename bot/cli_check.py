@@ -22,10 +22,8 @@ async def ask(settings: Settings, data: Path) -> bool:
     faults = {name: await _faults(name, settings, data) for name in _TOKENS if _asked(name, settings)}
     for name, count in faults.items():
         if count:
-            typer.echo(
-                f"{name.title()} is not in order: {count} of these are to be mended; docs/{name}.md helps.",
-                err=True,
-            )
+            some = f"{count} of these {'is' if count == 1 else 'are'} to be mended"
+            typer.echo(f"{name.title()} is not in order: {some}; docs/{name}.md helps.", err=True)
     return not any([*faults.values(), await _targets(settings)])
 
 

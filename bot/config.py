@@ -31,8 +31,8 @@ def load(
 ) -> Settings:
     """The settings of a file, or of the example where `path` is None; ConfigError with all that is wrong.
 
-    `tokens`: whether variables that the file names have to be set (by default: for a file, not for the
-    example; rehearsals need none). `commands`: the names that `approvals` may use, where they are known.
+    `tokens`: whether variables that the file names have to be set, and its files be there (by default: for a file,
+    not for the example; rehearsals need none). `commands`: the names that `approvals` may use, where they are known.
     """
     name = EXAMPLE if path is None else str(path)
     document = _document(name, path or resource(EXAMPLE))
@@ -49,6 +49,7 @@ def load(
             check_variables(document.data, environ, wanted=wanted),
             misplaced(document.data, environ if wanted else {}),
             targets.misplaced(document.data, environ if wanted else {}),
+            targets.files(document.data) if wanted else (),
         ),
     )
     if faults or config is None:

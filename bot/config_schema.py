@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from bot.config_faults import Finding, KeyPath, dotted, meant, quoted
+from bot.config_faults import Finding, KeyPath, dotted, mapping, meant, quoted
 from bot.config_model import Config
 from bot.targets import config as targets
 
@@ -40,9 +40,20 @@ _WHY: Mapping[str, str] = {
 def validate(data: Any) -> tuple[Config | None, list[Finding]]:
     """The models of `data`, or all that does not fit."""
     found, findings = _held(Config, data, ())
+    findings = [_misspelt(finding, data) for finding in findings]
     for name, driver, section in targets.drivers(data):
         findings += _held(targets.DRIVERS[driver].model, section, ("targets", name))[1]
     return found, findings
+
+
+def _misspelt(finding: Finding, data: Any) -> Finding:
+    """A target's missing `driver`, found under another name: what else stands there is judged by the driver alone."""
+    match finding.path:
+        case ("targets", str(name), "driver") if finding.message == _SENTENCES["missing"]:
+            for key in mapping(data, "targets", name):
+                if "did you mean" in (hint := meant(key, ["driver"])):
+                    return Finding(("targets", name, key), f"there is no such setting{hint}")
+    return finding
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -244,7 +244,7 @@ class Deliverer:
             delay = 1.0
         told = log.info if isinstance(error, RetryLaterError) else log.warning
         told("not delivered", row=row.id, op=row.op, channel=row.channel, final=final, error=str(error))
-        now = self._clock.now()
+        now, why = self._clock.now(), self._desk.redactor.redact(str(error))  # before it is cut
 
         def unit(u: store.Unit) -> None:
             t = store.outbox
@@ -252,12 +252,12 @@ class Deliverer:
             if unposted:
                 values["attempts"] = row.attempts
             if final:
-                values["failed"] = str(error)[:500] or type(error).__name__
+                values["failed"] = why[:500] or type(error).__name__
             else:
                 values["not_before"] = store.micros(now + timedelta(seconds=delay))
             u.execute(t.update().where(t.c.id == row.id).values(**values))
             if final and row.op in ("contact", "direct"):
-                self._page_failed(u, row, now, str(error))
+                self._page_failed(u, row, now, why)
 
         await self._store.run(unit)
         return not final

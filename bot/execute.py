@@ -13,11 +13,13 @@ from sqlalchemy import select
 
 from bot import store
 from bot.announce_actions import where
+from bot.beside import redacted
 from bot.chat import Platform, Say
 from bot.deliver import Deliverer
 from bot.desk import Desk
 from bot.logbook import Logbook
 from bot.propose import Proposer, Request, Terms, place_of
+from bot.redact import Redactor
 from bot.reverts import Reverts
 from bot.voters import Count, Voters
 from bot.watching import Watcher
@@ -30,6 +32,8 @@ from incidents.approvals import Action
 from incidents.ports import Clock, NotRecordedError, RefusedError
 
 log = structlog.get_logger()
+
+_TOLD, _READ = 300, 4000  # characters of an unforeseen error that are told, and that are looked at
 
 
 class Executor:
@@ -191,7 +195,7 @@ class Executor:
         try:
             return await self._ops.target(plan.target).observe(plan)
         except Exception as error:  # noqa: BLE001 - the edge to a target: nothing has been changed yet
-            return self._desk.redactor.redact(_told(error))
+            return _told(error, self._desk.redactor)
 
     def _other_rules(self, action: Action, plan: Plan) -> list[str]:
         """What the configuration asks for now and did not when this was asked."""
@@ -234,7 +238,7 @@ class Executor:
             outcome = Outcome("failed", str(error))
         except Exception as error:  # it may have happened: nothing proves that it did not
             log.error("the outcome is unknown", action=number, exc_info=error)
-            outcome = Outcome("unknown", _told(error))
+            outcome = Outcome("unknown", _told(error, self._desk.redactor))
         await self._end(number, plan, outcome)
 
     def _progress(self, number: int) -> Progress:
@@ -257,7 +261,7 @@ class Executor:
                 "Watchbell was restarted while it ran, and the target does not show whether it did.",
             )
         except Exception as error:  # noqa: BLE001 - the edge to a target; never run again
-            outcome = Outcome("unknown", _told(error))
+            outcome = Outcome("unknown", _told(error, self._desk.redactor))
         finally:
             self._at_work.discard(action.number)
         await self._end(action.number, plan, outcome)
@@ -297,7 +301,7 @@ class Executor:
         action = await self._action(number)
         assert outcome.answer is not None
         lines = [outcome.answer.headline, *outcome.answer.lines, outcome.answer.text]
-        text = self._desk.redactor.redact("\n".join(line for line in lines if line))
+        text = await redacted(self._desk.redactor.redact, "\n".join(line for line in lines if line))
         data = {"person": action.requester, "text": text}
 
         def unit(u: store.Unit) -> None:
@@ -312,7 +316,7 @@ class Executor:
         try:
             _identity, state = await self._ops.target(plan.target).observe(plan)
         except Exception as error:  # noqa: BLE001 - the edge to a target: the look is a service to the reader, no more
-            return {"target": _told(error)}
+            return {"target": _told(error, self._desk.redactor)}
         return state
 
     # -- what moved, is cancelled, goes back ------------------------------------------------------
@@ -358,7 +362,7 @@ class Executor:
                 return
             text = f"#{number} cannot be stopped any more; its card shows how it goes on."
         except Exception as error:  # noqa: BLE001 - the edge to a target; who pressed Cancel is told
-            why = self._desk.redactor.redact(_told(error))
+            why = _told(error, self._desk.redactor)
             text = f"#{number} could not be told to stop: {why} Its card shows how it goes on."
 
         def unit(u: store.Unit) -> None:
@@ -382,10 +386,9 @@ class Executor:
         await self._store.run(unit)
 
 
-def _told(error: Exception) -> str:
-    """What a person is told of a target's failure."""
-    return (
-        str(error)
-        if isinstance(error, RefusedError | TargetError | NoAnswerError)
-        else f"{type(error).__name__}: {error}"[:300]
-    )
+def _told(error: Exception, redactor: Redactor) -> str:
+    """What a person is told of a target's failure; redacted before it is cut: half of a secret passes for text."""
+    if isinstance(error, RefusedError | TargetError | NoAnswerError):
+        return redactor.redact(str(error))
+    text = f"{type(error).__name__}: {error}"
+    return (redactor.redact(text) if len(text) <= _READ else redactor.beginning(text[:_READ]))[:_TOLD]

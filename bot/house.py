@@ -123,14 +123,15 @@ class BotHouse:
             "by": action.requester,
             "what": plan.summary,
             "incident": action.incident,
+            "runs_at": action.break_glass_at,
+            "broken_by": action.break_glass_by,
         }
         n = action.number
-        buttons = (
-            Button("Approve", f"/approve {n}", "primary"),
-            Button("Deny", f"/deny {n}", "danger"),
-            Button("Details", f"/why {n}"),
-        )
-        return self._content("home_request", data, buttons)
+        details = Button("Details", f"/why {n}")
+        if action.unvoted:
+            return self._content("home_request", data, (Button("Stop", f"/deny {n}", "danger"), details))
+        buttons = (Button("Approve", f"/approve {n}", "primary"), Button("Deny", f"/deny {n}", "danger"))
+        return self._content("home_request", data, (*buttons, details))
 
     async def _on_call(self, reader: LogReader, now: datetime) -> list[dict[str, Any]]:
         roster = await reader.roster()

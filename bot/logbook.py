@@ -12,6 +12,7 @@ from sqlalchemy import select
 from bot import store
 from bot.amend import ERASED
 from bot.announce import UNSHOWN, announce
+from bot.answered_pages import answered
 from bot.chat import Button, Say
 from bot.desk import Desk, Happened
 from bot.facts import Contacted
@@ -19,6 +20,7 @@ from bot.log_rows import action_row, incident_row, outbox_row
 from bot.lookups import Lookups
 from bot.relay import answer_ref
 from bot.scrub import Erased, scrub
+from bot.taken_back import overtake
 from bot.watch_rows import beside
 from bot.ways import incident_of, spread
 from commands.incident.runbook import matching, section
@@ -116,6 +118,7 @@ class Logbook(Lookups):
             self.unit.upsert(store.locks, {"name": f"revert:{after.number}"}, {"holder": stream})
         else:
             beside(self, event, after)
+            overtake(self, event, after)
 
     def adopt(self, policy: Policy) -> None:
         """Keep a snapshot of the policy, once."""
@@ -177,6 +180,7 @@ class Logbook(Lookups):
             after = self.unit.state(stream)
             if after is not before:
                 self._index(stream, before, after)
+                answered(self, before, after)
         self._announce()
         self._runbooks()
         self._outbox()

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from bot import store
 from bot.desk import Desk, policy_of
 from incidents.approvals import Action
+from incidents.change_sentences import undoes
 from incidents.incident import Incident
 from incidents.policy import Policy
 
@@ -90,6 +91,18 @@ class Lookups:
         if states is not None:
             query = query.where(table.c.state.in_(states))
         return [found for row in self.unit.rows(query) if (found := self.action(row.number))]
+
+    def taken_back_by(self, action: Action) -> int | None:
+        """The number of the finished undo or way back of a change, or None."""
+        if not action.reversible:
+            return None
+        table, subject = store.actions, str(action.plan.get("subject", ""))
+        near = table.c.target == subject
+        if action.incident is not None:
+            near = or_(near, table.c.incident == action.incident)
+        query = select(table.c.number).where(near, table.c.number > action.number, table.c.state == "done")
+        later = (self.action(row.number) for row in self.unit.rows(query.order_by(table.c.number)))
+        return next((a.number for a in later if a is not None and undoes(a) == action.number), None)
 
     def identical(self, fingerprint: str) -> Action | None:
         """A request for the same change that still waits, or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,8 +68,7 @@ class BotPages:
         incident = book.incident(number)
         assert incident is not None
         policy = book.policy(incident)
-        waiting = sum(a.state == "pending" for a in book.pending(number, ""))
-        return view_of(incident, policy, waiting)
+        return view_of(incident, policy, book.pending(number, ""))
 
     async def incident(self, number: int) -> IncidentPage | None:
         """Everything about one incident."""
@@ -145,8 +144,8 @@ class BotPages:
         return (self.bot.clock.now() - following).total_seconds() if following is not None else None
 
 
-def view_of(i: Incident, policy: Policy, waiting: int) -> IncidentView:
-    """A row of the board."""
+def view_of(i: Incident, policy: Policy, requests: Sequence[Action]) -> IncidentView:
+    """A row of the board; `requests` are its changes that wait for votes or run."""
     # What somebody is waited for comes before what the bot repeats by itself.
     waiting_for = sorted(due.timers(i, policy), key=lambda timer: (timer.kind == "repeat", timer))
     following = waiting_for[0] if waiting_for else None
@@ -168,7 +167,8 @@ def view_of(i: Incident, policy: Policy, waiting: int) -> IncidentView:
         late_text=f"{CLOCK_LABELS.get(missed[0], missed[0])} is late" if missed else "",
         eta=i.eta,
         alerts_firing=i.firing,
-        requests_waiting=waiting,
+        requests_waiting=sum(a.waits for a in requests),
+        break_glass=tuple((a.number, a.break_glass_at) for a in requests if a.unvoted and a.break_glass_at),
         channel=next((c.id for c in i.channels if c.platform == "console"), None),
         channel_name=i.channels[0].name if i.channels else "",
         private=i.private,
@@ -198,6 +198,7 @@ def _approval(action: Action) -> ApprovalView:
         expires_at=action.expires_at,
         needed=action.quorum,
         have=len(action.approvals),
+        runs_at=action.break_glass_at,
     )
 
 

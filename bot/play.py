@@ -31,6 +31,7 @@ from bot.play_script import (
     Spot,
     Step,
     Wait,
+    all_of,
     load,
 )
 from bot.play_stage import Record, Seen, Stage, StageFactory
@@ -321,6 +322,7 @@ def _line(record: Record) -> str:
 def read_alerts(script: Script) -> Mapping[str, bytes]:
     """The bodies that the script receives, by file; looked up here, then beside the script."""
     found: dict[str, bytes] = {}
+    faults: list[ScriptError] = []
     for step in script.steps:
         if isinstance(step, Alert) and step.file not in found:
             here, beside = Path(step.file), Path(script.path).parent / step.file
@@ -328,7 +330,9 @@ def read_alerts(script: Script) -> Mapping[str, bytes]:
                 found[step.file] = (here if here.is_file() else beside).read_bytes()
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
-                raise ScriptError(script.path, step.line, f"{step.file} cannot be read: {why}.") from error
+                faults.append(ScriptError(script.path, step.line, f"{step.file} cannot be read: {why}."))
+    if faults:
+        raise all_of(faults)
     return found
 
 

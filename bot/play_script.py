@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -13,16 +13,33 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 CARDS = ("approval", "incident", "reminder", "runbook")
 FORMS = ("md", "html", "json", "csv", "zip")
 LONGEST_WAIT = timedelta(days=366)
+MOST_FAULTS = 20  # so many are told of one script
 VERBS = ("reacts", "unreacts", "presses", "edits", "deletes")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ScriptError(Exception):
-    """A script cannot be read; the text names file and line and says why in a sentence."""
+    """A script cannot be read; the text names file and line and says why in a sentence, a line for each fault.
 
-    def __init__(self, path: str, line: int, why: str) -> None:
-        super().__init__(f"{path}:{line}: {why}")
+    `path`, `line` and `why` are of the first fault; `more` are the others.
+    """
+
+    def __init__(self, path: str, line: int, why: str, more: Sequence[ScriptError] = ()) -> None:
+        super().__init__("\n".join([f"{path}:{line}: {why}", *map(str, more)]))
         self.path, self.line, self.why = path, line, why
+
+
+def all_of(faults: Sequence[ScriptError]) -> ScriptError:
+    """Several faults of one script as one; of very many the first ones and how many there are."""
+    first, *others = faults
+    hidden = len(faults) - MOST_FAULTS
+    if hidden > 0:
+        rest = "There is 1 more fault" if hidden == 1 else f"There are {hidden} more faults"
+        others = [
+            *others[: MOST_FAULTS - 1],
+            ScriptError(first.path, faults[MOST_FAULTS].line, f"{rest} from here on."),
+        ]
+    return ScriptError(first.path, first.line, first.why, others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +157,10 @@ class _UnreadableError(Exception):
     """A line cannot be read; `parse` adds where."""
 
 
+class _BinaryError(_UnreadableError):
+    """This is no script at all; what else stands in it is not worth a word."""
+
+
 def load(path: Path) -> Script:
     """The script in a file; ScriptError where there is none or it is no text."""
     try:
@@ -160,8 +181,9 @@ def decode(data: bytes, path: str) -> Script:
 
 
 def parse(text: str, path: str) -> Script:
-    """The steps of a script; ScriptError with file, line and a sentence for what cannot be read."""
+    """The steps of a script; ScriptError with file, line and a sentence for each line that cannot be read."""
     start, steps = START, []
+    faults: list[ScriptError] = []
     seen = False
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         line = raw.strip()
@@ -173,16 +195,20 @@ def parse(text: str, path: str) -> Script:
                 start = _start(line, first=not seen)
             else:
                 steps.append(_step(line, number))
-        except _UnreadableError as error:
+        except _BinaryError as error:
             raise ScriptError(path, number, str(error)) from error
+        except _UnreadableError as error:
+            faults.append(ScriptError(path, number, str(error)))
         seen = True
+    if faults:
+        raise all_of(faults)
     return Script(path, start, tuple(steps))
 
 
 def _refuse_binary(line: str) -> None:
     strange = next((c for c in line if (ord(c) < 32 and c != "\t") or 127 <= ord(c) < 160), None)
     if strange is not None:
-        raise _UnreadableError(f"There is a control character (U+{ord(strange):04X}) here: is this a script?")
+        raise _BinaryError(f"There is a control character (U+{ord(strange):04X}) here: is this a script?")
 
 
 def _start(line: str, *, first: bool) -> datetime:

@@ -3,84 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-REDACTED = "‹redacted›"
-
-_WORDS = (
-    r"(?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?"
-    r"|(?<!group)(?<!primary)(?<!foreign)(?<!routing)(?<!public)_key|_pass|redis_?auth)"
-)
-_WORD_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "redisauth", "redis_auth")
-_VALUE = r"(?P<value>\"[^\"\n]{1,500}\"|'[^'\n]{1,500}'|[^\s,;\"'}&<>]{1,2000})"
-_ASSIGNED = re.compile(
-    rf"(?P<name>{_WORDS}[\w.-]{{0,40}}[\"']?)(?P<sign>\s{{0,3}}(?:[:=]|=>)\s{{0,3}}){_VALUE}", re.IGNORECASE
-)
-_NAME = re.compile(_WORDS + "$", re.IGNORECASE)
-# Values that are no secret although a word like "token" stands before them: counts, switches, nothing.
-_HARMLESS = re.compile(
-    r"[\"']?(?:\d{1,6}(?:\.\d+)?[a-z%]{0,3}|true|false|yes|no|null|none|on|off|\*+|‹redacted›|–|-)[\"']?",
-    re.IGNORECASE,
+from bot.redact_shapes import (
+    ASSIGNED,
+    CASED,
+    ELEMENT,
+    HINTS,
+    LOWER,
+    REDACTED,
+    WORD_HINTS,
+    harmless,
+    names_password,
+    names_secret,
+    replaced,
 )
 
-# Each pattern stands beside small letters of which a text holds some where it may match. What group 1 matches
-# is kept, the rest goes. No pattern repeats what repeats, and each begins with letters of its own or looks
-# behind, so that the time is linear in the length of the text.
-_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
-    (hints, re.compile(pattern))
-    for hints, pattern in (
-        (
-            ("authoriz",),
-            r"(?i)(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,10}\s{1,3})?+)(?!‹)[^\s\"']{4,4000}",
-        ),
-        (("bearer",), r"(?i)(\bbearer\s{1,3})(?=[^\s\"']{0,200}\d)[\w.~+/=-]{8,4000}"),
-        (
-            ("--pass", "-pass", "-token", "-secret", "-api-key"),
-            r"(?i)((?<![\w-])--?(?:password|passwd|pass|token|secret|api-key)[ =]{1,3})(?!‹)[^\s\"']{1,500}",
-        ),
-        (
-            ("requirepass", "masterauth"),
-            # On the next line only where it stands alone there, as in an answer of Redis's own client.
-            (
-                r"(?im)(\b(?:requirepass|masterauth)[\"']?"
-                r"(?:[^\S\n]{1,3}|\s{0,2}\n\s{0,2}(?:\d{1,3}\)\s)?(?=\S{1,500}$))[\"']?)[^\s\"']{1,500}"
-            ),
-        ),
-        (("auth ",), r"(?im)(^\s{0,8}auth\s{1,3})[^\s\"']{4,500}$"),
-        (
-            ("passwor", "passphrase", "passwd", "token"),
-            r"(?i)(\b(?:password|passphrase|passwd|token)\s{1,3}is\s{1,3})(?=[^\s]{0,100}[\d!#$%^*])[^\s]{6,500}",
-        ),
-        (("://",), r"(?<=:)(//)[^\s/:@'\"<>]{0,256}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{1,256}@"),
-        (("://",), r"(?<=:)(//)[^\s/:@'\"<>]{20,256}@"),
-        (("akia", "asia"), r"()\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-        (("eyj",), r"()(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}(?:\.[\w-]{0,4000}){0,3}"),
-        (("xox",), r"()xox[abeoprs]-[\w-]{8,500}"),
-        (("xapp-",), r"()xapp-[\w-]{8,500}"),
-        (("hooks.slack.com",), r"(hooks\.slack\.com/(?:services|workflows)/)[\w/]{8,200}"),
-        (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"()\bgh[pousr]_[A-Za-z0-9]{20,255}"),
-        (("github_pat_",), r"()\bgithub_pat_\w{20,255}"),
-        (("glpat-",), r"()\bglpat-[\w-]{16,255}"),
-        (("sk-",), r"()(?<![\w-])sk-[\w-]{16,255}"),
-        (("k_live_", "k_test_"), r"()\b[sr]k_(?:live|test)_\w{10,255}"),
-        (("aiza",), r"()\bAIza[\w-]{30,60}"),
-        (("syt_",), r"()\bsyt_\w{8,500}"),
-    )
-)
-# A text without any of these holds nothing to be found; those that hold a shorter one are left out.
-_HINTS = tuple(
-    hint
-    for hint in dict.fromkeys(
-        ["-----begin", *_WORD_HINTS, *(hint for hints, _ in _PATTERNS for hint in hints)]
-    )
-    if not any(other != hint and other in hint for other in _WORD_HINTS)
-)
+__all__ = ["REDACTED", "Redactor", "hides"]
+
 _WORD = 500  # characters; what is longer is a document, not a secret
 _BETWEEN = " \n\t,;\"'{}[]()&<>|"  # what stands between words
-_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
 class Redactor:
@@ -100,8 +44,8 @@ class Redactor:
                 text = text.replace(value, REDACTED)
         for pattern in self._extra:
             text = pattern.sub(_kept, text)
-        lowered = text.lower()
-        for hint in _HINTS:
+        lowered = _lowered(text)
+        for hint in HINTS:
             if hint in lowered:
                 return _thorough(text, lowered)
         return text
@@ -117,7 +61,8 @@ class Redactor:
     def redact_data(self, value: Any) -> Any:
         """The same of every text in plain data or a dataclass, however deep.
 
-        A text whose key names a secret goes as a whole.
+        What stands under a key that names a secret goes as a whole, be it a text, a list or an object; counts and
+        switches stay.
         """
         return _deep(value, self.redact)
 
@@ -126,8 +71,11 @@ def _deep(value: Any, redact: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
+        pair = _named(value)
         return {
-            _deep(key, redact): REDACTED if _names_secret(key, item) else _deep(item, redact)
+            _deep(key, redact): REDACTED
+            if hides(key, item) or (pair and str(key).lower() == "value" and hides(pair, item))
+            else _deep(item, redact)
             for key, item in value.items()
         }
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -141,42 +89,73 @@ def _deep(value: Any, redact: Callable[[str], str]) -> Any:
     return value
 
 
-def _names_secret(key: Any, value: Any) -> bool:
-    if not isinstance(key, str) or not isinstance(value, str) or not value:
-        return False
-    return _NAME.search(key) is not None and _HARMLESS.fullmatch(value) is None
+def hides(key: Any, value: Any) -> bool:
+    """Whether a value goes as a whole because its key names a secret: a text, a list, an object, bytes, a PIN.
+
+    Counts, switches and what is empty stay, and so does what holds nothing else.
+    """
+    return isinstance(key, str) and names_secret(key) and _tells(key, value)
+
+
+def _tells(key: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return not harmless(key, value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return names_password(key) and not harmless(key, str(value))
+    if isinstance(value, Mapping):
+        return any(_tells(key, item) for item in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_tells(key, item) for item in value)
+    return isinstance(value, bytes) and bool(value)
+
+
+def _named(pair: Mapping[Any, Any]) -> Any:
+    """What the value of `{"name": "DB_PASSWORD", "value": "x"}` is called; None where this is no such pair."""
+    return next((item for key, item in pair.items() if str(key).lower() in ("name", "key")), None)
+
+
+def _lowered(text: str) -> str:
+    """In small letters, each at its place: İ is the only letter that becomes two."""
+    found = text.lower()
+    return found if len(found) == len(text) else text.replace("İ", "i").lower()
 
 
 def _thorough(text: str, lowered: str) -> str:
-    if "-----begin" in lowered:
-        text = _without_private_keys(text)
-    for hints, pattern in _PATTERNS:
-        for hint in hints:
-            if hint in lowered:
-                text = pattern.sub(_kept, text)
-                break
-    return _ASSIGNED.sub(_assigned, text)
+    for hints, pattern in LOWER:
+        if any(hint in lowered for hint in hints):
+            cuts = [(found.end(1), found.end(), REDACTED) for found in pattern.finditer(lowered)]
+            text, lowered = _cut(text, cuts), _cut(lowered, cuts)
+    for hints, pattern in CASED:
+        if any(hint in lowered for hint in hints):
+            cuts = [(*found.span(), REDACTED) for found in pattern.finditer(text)]
+            text, lowered = _cut(text, cuts), _cut(lowered, cuts)
+    if "</" in lowered and (cuts := list(_assigned(ELEMENT, text, lowered))):
+        text = _cut(text, cuts)
+        lowered = _lowered(text)
+    if any(hint in lowered for hint in WORD_HINTS):
+        text = _cut(text, _assigned(ASSIGNED, text, lowered))
+    return text
+
+
+def _assigned(pattern: re.Pattern[str], text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
+    for found in pattern.finditer(lowered):
+        start, end = found.span("value")
+        if text[found.start() : start] == "PASS: ":  # as tests print it: `PASS: TestLogin`
+            continue
+        if (instead := replaced(found["name"], text[start:end])) is not None:
+            yield start, end, instead
+
+
+def _cut(text: str, cuts: Iterable[tuple[int, int, str]]) -> str:
+    """The text with something else from here to there; the same object where there is nothing to cut."""
+    parts: list[str] = []
+    at = 0
+    for start, end, instead in cuts:
+        parts.append(text[at:start])
+        parts.append(instead)
+        at = end
+    return "".join((*parts, text[at:])) if parts else text
 
 
 def _kept(found: re.Match[str]) -> str:
     return f"{found[1] or ''}{REDACTED}" if found.re.groups else REDACTED
-
-
-def _assigned(found: re.Match[str]) -> str:
-    value, name = found["value"], found["name"].lower()
-    number_for_password = name.startswith(("pass", "pwd")) and any(c.isdigit() for c in value)
-    if REDACTED in value or (_HARMLESS.fullmatch(value) and not number_for_password):
-        return found[0]
-    quote = value[0] if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0] else ""
-    return f"{found['name']}{found['sign']}{quote}{REDACTED}{quote}"
-
-
-def _without_private_keys(text: str) -> str:
-    """Private keys as a whole; one without an end goes up to the end of the text."""
-    parts: list[str] = []
-    at = 0
-    while (begin := _BEGIN.search(text, at)) is not None:
-        parts += [text[at : begin.start()], REDACTED]
-        end = _END.search(text, begin.end())
-        at = end.end() if end is not None else len(text)
-    return "".join([*parts, text[at:]])

@@ -5,14 +5,17 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from bot import store
-from bot.announce_actions import where
-from bot.chat import Say
 from bot.desk import Desk
 from bot.logbook import Logbook
 from bot.propose import Proposer, Terms, place_of
-from commands.actions import Ops, Plan, TargetError
+from bot.targets.guard import UnreachableError
+from commands.actions import NoAnswerError, Ops, Plan, TargetError
+from incidents import approvals
+from incidents import events as e
 from incidents.approvals import Action
 from incidents.ports import Clock, RefusedError
+
+_AWAY = (UnreachableError, NoAnswerError)  # it may answer in a minute
 
 
 class Reverts:
@@ -35,19 +38,16 @@ class Reverts:
         return [int(row.name.partition(":")[2]) for row in rows]
 
     async def revert(self, action: Action) -> None:
-        """Go back without asking, unless the world moved; then ask."""
+        """Go back without asking, unless the world moved or the way back is a danger by now; then ask.
+
+        Where the target does not answer, who asked is told, once, and it falls due again.
+        """
         plan = Plan.from_data(action.plan)
-        undo = plan.undo
-        assert undo is not None
-        target = self._ops.target(plan.target)
         try:
-            _identity, state = await target.observe(plan)
-            back = await target.plan(undo["verb"], **undo["args"])
-        except (RefusedError, TargetError) as error:
-            await self._say(action, f"#{action.number} could not go back by itself: {error}")
+            back, covered = await self._way_back(action, plan)
+        except (RefusedError, TargetError, NoAnswerError) as error:
+            await self._blocked(action.number, str(error), again=isinstance(error, _AWAY))
             return
-        moved = any(state.get(key) != value for key, value in action.after.items() if key in state)
-        covered = "" if moved else f"covered by the approval of #{action.number}"
         asked = await self._proposer.request(
             back,
             by=action.requester,
@@ -60,22 +60,46 @@ class Reverts:
             if not _taken(u, action.number):
                 return  # somebody else has asked for the way back already
             book = Logbook(u, self._desk, self._clock.now())
-            self._proposer.put(book, asked)
+            now = book.action(action.number)
+            if now is not None and now.blocked:
+                book.record(f"action-{now.number}", e.RevertBlocked(at=book.now, actor=e.BOT, why=""))
+            if not _undone(book, action):
+                self._proposer.put(book, asked)
             book.finish()
 
         await self._store.run(unit)
 
-    async def _say(self, action: Action, text: str) -> None:
-        said = {"text": self._desk.redactor.redact(text)}
+    async def _way_back(self, action: Action, plan: Plan) -> tuple[Plan, str]:
+        """The plan that goes back, and why no vote is needed; empty where it is."""
+        undo = plan.undo
+        assert undo is not None
+        target = self._ops.target(plan.target)
+        identity, state = await target.observe(plan)
+        back = await target.plan(undo["verb"], **undo["args"])
+        moved = identity != plan.identity or any(
+            state.get(key) != value for key, value in action.after.items() if key in state
+        )
+        return back, "" if moved or back.graver_than(plan) else f"covered by the approval of #{action.number}"
+
+    async def _blocked(self, number: int, why: str, *, again: bool) -> None:
+        why = self._desk.redactor.redact(why)
 
         def unit(u: store.Unit) -> None:
-            if not _taken(u, action.number):
-                return
             book = Logbook(u, self._desk, self._clock.now())
-            book.say(Say(where(action), template="sentence", data=said))
+            action = book.action(number)
+            if action is None or not _taken(u, number):
+                return
+            book.record(f"action-{number}", approvals.blocked(action, why, again=again, now=book.now))
             book.finish()
 
         await self._store.run(unit)
+
+
+def _undone(book: Logbook, action: Action) -> bool:
+    """Whether somebody has taken it back by hand meanwhile, or is about to."""
+    every = book.actions(action.incident, action.channel)
+    live = ("pending", "approved", "running", "done")
+    return any(a.undo_of == action.number and a.state in live for a in every)
 
 
 def _taken(unit: store.Unit, number: int) -> bool:

@@ -41,10 +41,10 @@ class ShownCards:
             policy = book.policy(incident) if incident else None
             facts = PlainFacts(now, book.roster, incident, policy, settings.people, settings.zone)
             if isinstance(state, Incident):
-                waiting = sum(a.state == "pending" for a in book.pending(state.number, ""))
-                return incident_card(state, facts=facts, waiting=waiting)
+                return incident_card(state, facts=facts, requests=book.pending(state.number, ""))
             if isinstance(state, Action):
-                return action_card(state, facts=facts, progress=self.progress.get(state.number))
+                progress, back = self.progress.get(state.number), book.taken_back_by(state)
+                return action_card(state, facts=facts, progress=progress, taken_back_by=back)
             return None
 
         return await self._out.store.run(unit)

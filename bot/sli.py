@@ -18,6 +18,7 @@ from incidents.wording import span
 log = structlog.get_logger()
 
 _LONGEST = 160  # characters of a reason
+_MOST = 1e15  # beyond it a number is a mistake of the query, and no one could read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +74,8 @@ def _one(answer: Answer) -> Reading:
     if len(answer.figures) > 1:
         return Reading(None, f"the query has {len(answer.figures)} series, and an SLI is one")
     value = answer.figures[0]
-    return Reading(value) if math.isfinite(value) else Reading(None, "the query has no number now")
+    if not math.isfinite(value):
+        return Reading(None, "the query has no number now")
+    if abs(value) > _MOST:
+        return Reading(None, "the query has a number that is too large to be a figure")
+    return Reading(value)

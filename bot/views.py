@@ -33,6 +33,7 @@ class IncidentView:
     eta: datetime | None = None
     alerts_firing: int = 0
     requests_waiting: int = 0
+    break_glass: tuple[tuple[int, datetime], ...] = ()  # requests that run without approval, and when
     channel: str | None = None
     channel_name: str = ""
     private: bool = False
@@ -55,7 +56,7 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalView:
-    """A change that waits for votes: `have` of `needed` approvals."""
+    """A change that waits for votes, `have` of `needed` approvals, or runs without at `runs_at` (break-glass)."""
 
     number: int
     text: str
@@ -63,6 +64,7 @@ class ApprovalView:
     expires_at: datetime
     needed: int = 1
     have: int = 0
+    runs_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

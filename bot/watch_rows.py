@@ -47,9 +47,18 @@ def _started(book: Logbook, action: Action) -> None:
     for number, holder in list(_rows(book)):
         other = book.action(number) if holder == service and number != action.number else None
         if other is not None:
-            back = undoes(action) == number
-            how = f"#{action.number} takes it back" if back else f"#{action.number} changes {service}, too"
-            _stop(book, other, how)
+            _stop(book, other, _how(book, action, other))
+
+
+def _how(book: Logbook, action: Action, other: Action) -> str:
+    """In what way `action` ends the watch of `other`; nothing of what runs in a private incident is told elsewhere."""
+    service = action.plan["service"]
+    incident = book.incident(action.incident) if action.incident is not None else None
+    if incident is not None and incident.private and other.incident != action.incident:
+        return f"another change of {service} has started"
+    if undoes(action) == other.number:
+        return f"#{action.number} takes it back"
+    return f"#{action.number} changes {service}, too"
 
 
 def _stop(book: Logbook, action: Action, why: str) -> None:

@@ -43,6 +43,10 @@ class Plan:
     stoppable: bool = False  # whether the target can stop it once it runs
     done: str = ""  # how the finished card says it: "realtime runs 10 replicas"
 
+    def graver_than(self, approved: Plan) -> bool:
+        """Whether this is a danger where `approved` was none, so that the approval of that does not cover this."""
+        return self.effect == "danger" and approved.effect != "danger"
+
     def to_data(self) -> dict[str, Any]:
         """Plain JSON, for the log."""
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)))

@@ -53,8 +53,21 @@ class Line:
         arguments, values = self.command.arguments, self.values
         for argument in arguments:
             if argument.required and argument.name not in values:
-                raise RefusedError(self.command.needs(_called(argument)))
+                raise RefusedError(self.command.needs(_called(argument), self._example()))
         return {a.parameter or a.name: values[a.name] for a in arguments if a.name in values}
+
+    def _example(self) -> str:
+        """The first example of the help, with a service of the catalogue where it names another one."""
+        words, arguments = self.command.example.split(" "), self.command.arguments
+        place = len(self.command.name.split())
+        if arguments[0].type is not Service or place >= len(words):
+            return self.command.example
+        catalogue = self.names.catalogue
+        wanted = "compose" if words[0] == "/compose" else "kubernetes"
+        if catalogue.service(words[place]) is None:
+            there = [s.name for s in catalogue.services.values() if s.runtime == wanted]
+            words[place : place + 1] = there[:1] or words[place : place + 1]
+        return " ".join(words)
 
     # -- lines without a text: options anywhere, every word accounted for ------------------------
 
@@ -81,6 +94,8 @@ class Line:
     def _read_for(self, words: list[Token]) -> list[Token]:
         """Take `for 30m` from the end, or `for 30 minutes`; the words before it."""
         at = next((i for i, word in enumerate(words[:-1]) if word.text.lower() == "for"), len(words))
+        if words and not words[-1].quoted and words[-1].text.lower() == "for":
+            raise RefusedError('The time is missing after "for", as in `for 30m`.')
         told = [word.text for word in words[at + 1 :]]
         if told:
             joined = "".join(told)

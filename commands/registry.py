@@ -16,6 +16,7 @@ Text = NewType("Text", str)  # takes the rest of the line
 Person = NewType("Person", str)  # a name of the configuration, typed with or without @
 Name = NewType("Name", str)  # an identifier: letters, digits and . _ : / - only, not beginning with -
 Pattern = NewType("Pattern", str)  # a Redis key pattern: Name plus * ? [ ]
+Size = NewType("Size", str)  # an amount of memory in bytes, kb, mb or gb
 Duration = NewType("Duration", int)  # seconds; 90s 30m 2h 3d
 INJECTED = ("case", "ask", "ops")
 
@@ -82,9 +83,10 @@ class Command:
         first = next((line for line in self.help.splitlines() if line.startswith("/")), "")
         return first.partition("  ")[0]
 
-    def needs(self, what: str) -> str:
+    def needs(self, what: str, example: str = "") -> str:
         """The sentence for a line that lacks `what`; an example says more than the usage does."""
-        told = f", as in `{self.example}`." if self.example else f": {self.usage}"
+        example = example or self.example
+        told = f", as in `{example}`." if example else f": {self.usage}"
         return f"{self.name} needs {what}{told}"
 
 

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from commands.catalogue import Catalogue, Service
-from commands.registry import Argument, Duration, Name, Pattern, Person, Range
+from commands.registry import Argument, Duration, Name, Pattern, Person, Range, Size
+from commands.words import DASHES
 from incidents.ports import RefusedError
+from incidents.wording import counted
 
 LONGEST_DURATION = 90 * 86_400  # seconds
+_AS_NEAR = 0.1  # how much less alike than the nearest name others may be, of 1
 LONGEST_NAME = 253  # as Kubernetes and DNS have it
 _ANY_NUMBER = Range(0, 1_000_000_000)
 _NAME = re.compile(r"[A-Za-z0-9._:/][A-Za-z0-9._:/-]*", re.ASCII)
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*?\[\]][A-Za-z0-9._:/*?\[\]-]*", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,12}", re.ASCII)
+_SIZE = re.compile(r"[0-9]{1,12}(?:b|kb|mb|gb)?", re.ASCII | re.IGNORECASE)
 STOPS = ".,;:!?…"  # what people put after a word, and phones after two spaces
 _REFERENCE = re.compile(rf"(?:#|inc-)?([0-9]{{1,12}})[{STOPS}]?", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(
@@ -49,8 +53,16 @@ def nearest(word: str, known: Iterable[str], count: int = 1) -> str:
     """` Did you mean realtime?`, or nothing where no known name is near."""
     by_folded = {name.casefold(): name for name in known}
     plain = unicodedata.normalize("NFKD", word[:64]).encode("ascii", "ignore").decode().casefold()
-    found = [by_folded[f] for f in difflib.get_close_matches(plain, by_folded, n=count, cutoff=0.6)]
+    close = difflib.get_close_matches(plain, by_folded, n=count, cutoff=0.6)
+    if close:  # what is much farther away than the nearest one was hardly meant
+        least = _likeness(plain, close[0]) - _AS_NEAR
+        close = [folded for folded in close if _likeness(plain, folded) >= least]
+    found = [by_folded[folded] for folded in close]
     return f" Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _likeness(word: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, word).ratio()
 
 
 def convert(argument: Argument, word: str, names: Names, *, quoted: bool = False) -> Any:
@@ -174,11 +186,18 @@ def _number(argument: Argument, word: str, _names: Names) -> int:
 def replica_count(word: str, service: Service) -> int:
     """How many replicas; the refusal names the service's bounds, which its target checks."""
     if not _DIGITS.fullmatch(word):
-        low, high = service.replicas
-        raise RefusedError(
-            f"{service.name} takes {low} to {high} replicas, in digits; {shown(word)} is no whole number."
-        )
+        below = _DIGITS.fullmatch(word[1:]) if word[:1] in DASHES else None
+        what = f"{word} is outside" if below else f"{shown(word)} is no whole number in digits"
+        raise RefusedError(f"{replicas_taken(service)}; {what}.")
     return int(word)
+
+
+def replicas_taken(service: Service) -> str:
+    """`realtime takes 0 to 20 replicas`, or the one number where there is no choice."""
+    low, high = service.replicas
+    if low == high:
+        return f"{service.name} takes {counted(low, 'replica')}, no more and no fewer"
+    return f"{service.name} takes {low} to {high} replicas"
 
 
 def _bool(argument: Argument, word: str, _names: Names) -> bool:
@@ -222,6 +241,14 @@ def _pattern(argument: Argument, word: str, _names: Names) -> Pattern:
     return Pattern(word)
 
 
+def _size(argument: Argument, word: str, _names: Names) -> Size:
+    if not _SIZE.fullmatch(word):
+        raise RefusedError(
+            f"{argument.name} is a number and a unit (kb, mb or gb), as in 512mb or 4gb; {shown(word)} is not."
+        )
+    return Size(word)
+
+
 _READERS: Mapping[Any, Callable[[Argument, str, Names], Any]] = {
     int: _number,
     bool: _bool,
@@ -230,4 +257,5 @@ _READERS: Mapping[Any, Callable[[Argument, str, Names], Any]] = {
     Duration: lambda argument, word, _names: duration(word, argument.name),
     Name: _name,
     Pattern: _pattern,
+    Size: _size,
 }

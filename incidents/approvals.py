@@ -13,6 +13,7 @@ from incidents.ports import RefusedError
 from incidents.watching import Watch
 from incidents.wording import span
 
+FIRST_TRY, LAST_TRY = timedelta(minutes=1), timedelta(minutes=15)  # until a way back is tried again
 REVERT_NOTICE = timedelta(minutes=5)
 FINAL = frozenset({"done", "failed", "unknown", "denied", "cancelled", "expired", "void"})
 
@@ -46,6 +47,7 @@ class Action:
     approved_at: datetime | None = None
     break_glass_at: datetime | None = None
     break_glass_by: str | None = None
+    break_glass_why: str = ""
     boot: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -53,6 +55,8 @@ class Action:
     text: str = ""
     revert_at: datetime | None = None
     revert_said: bool = False
+    blocked: str = ""  # why it has not gone back by itself, though its time is over
+    tries: int = 0  # to go back
     cancel_asked: bool = False
     guarded: bool = False
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +67,16 @@ class Action:
     def wants_proof(self) -> bool:
         """Whether only those approve it of whom it is certain that they did: a danger asked for where that shows."""
         return self.guarded and self.plan.get("effect") == "danger"
+
+    @property
+    def unvoted(self) -> bool:
+        """Whether it waits to run without approval: its glass is broken, and the delay is not over."""
+        return self.state == "pending" and self.break_glass_at is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for votes, and for nothing else."""
+        return self.state == "pending" and self.break_glass_at is None
 
     @property
     def approvals(self) -> tuple[str, ...]:
@@ -149,7 +163,11 @@ _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
         "why": ev.why,
         "approved_at": ev.at,
     },
-    e.BreakGlassInvoked: lambda a, ev: {"break_glass_at": ev.runs_at, "break_glass_by": ev.actor},
+    e.BreakGlassInvoked: lambda a, ev: {
+        "break_glass_at": ev.runs_at,
+        "break_glass_by": ev.actor,
+        "break_glass_why": ev.reason,
+    },
     e.ActionStarted: lambda a, ev: {
         "state": "running",
         "boot": ev.boot,
@@ -165,8 +183,9 @@ _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
     e.ActionExpired: _ended("expired"),
     e.ActionVoided: _ended("void"),
     e.RevertAnnounced: lambda a, ev: {"revert_said": True},
-    e.RevertKept: lambda a, ev: {"revert_at": None},
+    e.RevertKept: lambda a, ev: {"revert_at": None, "blocked": ""},
     e.RevertDue: lambda a, ev: {"revert_at": None},
+    e.RevertBlocked: lambda a, ev: {"blocked": ev.why, "revert_at": ev.again_at, "tries": a.tries + 1},
     e.WatchBegan: lambda a, ev: {"watch": watching.began(ev)},
     e.WatchDue: _watched(watching.looked),
     e.WatchMeasured: _watched(watching.measured),
@@ -212,7 +231,7 @@ def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
         return e.RevertDue(at=now, actor=e.BOT, due=at)
     if a.break_glass_at is not None and at == a.break_glass_at:
         if now >= at + _lasts(a):
-            why = f"I was away at {at:%H:%M:%S} UTC, when it was to run without approval"
+            why = "I was away when it was to run without approval"
             return e.ActionVoided(at=now, actor=e.BOT, why=why)
         return e.ActionApproved(
             at=now, actor=e.BOT, voters=a.approvals, why=f"break-glass by {a.break_glass_by}"
@@ -375,6 +394,24 @@ def short_of_votes(a: Action, *, lost: tuple[str, ...], now: datetime) -> list[e
     return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
 
 
+def overtaken(a: Action, *, by: Action, now: datetime) -> list[e.Event]:
+    """Withdraw a request of which `by`, which takes a change back and starts now, does the same; else nothing.
+
+    One that has been approved is not withdrawn: it is checked against the target before it runs.
+    """
+    of = by.undo_of if by.undo_of is not None else by.revert_of
+    if a.state != "pending" or a.number == by.number or of is None:
+        return []
+    if of not in (a.undo_of, a.revert_of) and any(a.plan.get(key) != by.plan.get(key) for key in _DOES):
+        return []
+    how = "undo" if by.undo_of is not None else "way back"
+    why = f"not needed any more: #{by.number} does the same, as the {how} of #{of}"
+    return [e.ActionCancelled(at=now, actor=e.BOT, why=why)]
+
+
+_DOES = ("target", "verb", "args", "subject")  # of a plan: what it does, whatever it found there
+
+
 def stopped(a: Action, *, by: str, now: datetime) -> list[e.Event]:
     """A ❌ found on the card when it was about to run: the requester's withdraws it, any approver's denies it."""
     if by == a.requester:
@@ -386,7 +423,7 @@ def stale(a: Action, now: datetime) -> list[e.Event]:
     """Void an approval that was given too long ago to be run now; a way back that was promised never is."""
     if a.revert_of is not None or a.approved_at is None or now < a.approved_at + _lasts(a):
         return []
-    why = f"it was approved at {a.approved_at:%H:%M} UTC and could not run in time"
+    why = f"it was approved {span((now - a.approved_at).total_seconds())} ago and could not run in time"
     return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
 
 
@@ -413,6 +450,12 @@ def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
     if a.state != "done" or a.revert_at is None:
         raise RefusedError(f"#{a.number} does not go back by itself.")
     return [e.RevertKept(at=now, actor=by)]
+
+
+def blocked(a: Action, why: str, *, again: bool, now: datetime) -> e.RevertBlocked:
+    """The way back could not be asked for; where it makes sense it is tried again, ever more seldom."""
+    wait = min(FIRST_TRY * 2 ** min(a.tries, 8), LAST_TRY)
+    return e.RevertBlocked(at=now, actor=e.BOT, why=why, again_at=now + wait if again else None)
 
 
 def undo_is_covered(a: Action, now: datetime) -> bool:

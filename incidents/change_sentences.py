@@ -113,6 +113,17 @@ def _announced(ev: e.RevertAnnounced, n: int, c: Changes) -> Sentence:
     return Sentence("revert", "action", f"#{n} goes back at {c.wording.clock(ev.revert_at, ev.at)}")
 
 
+def _kept(ev: e.RevertKept, n: int, c: Changes) -> Sentence:
+    if ev.why:
+        return Sentence("kept", "action", f"#{n} does not go back by itself any more", ev.why)
+    return Sentence("kept", "action", f"{c.wording.name(ev.actor)} kept #{n}")
+
+
+def _blocked(ev: e.RevertBlocked, n: int, c: Changes) -> Sentence:
+    told = f"#{n} could not go back by itself" if ev.why else f"#{n} can go back after all"
+    return Sentence("revert", "action", told, ev.why)
+
+
 def _unsaid(ev: e.Event, n: int, c: Changes) -> None:
     """What only leads to something that is told."""
 
@@ -149,8 +160,9 @@ RULES: Mapping[type[e.Event], Rule] = {
     e.ActionFailed: _ran("failed", "failed"),
     e.ActionUnknown: _ran("unknown", "has an unknown outcome"),
     e.RevertAnnounced: _announced,
-    e.RevertKept: _ended("kept", "kept"),
+    e.RevertKept: _kept,
     e.RevertDue: _ran("revert", "is due to go back"),
+    e.RevertBlocked: _blocked,
     e.WatchBegan: _unsaid,
     e.WatchDue: _unsaid,
     e.WatchMeasured: _unsaid,

@@ -479,12 +479,20 @@ class RevertAnnounced(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevertKept(Event):
-    pass
+    why: str = ""  # of the bot: what makes the way back needless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevertDue(Event):
     due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevertBlocked(Event):
+    """The way back could not be asked for: `why`, and when it is tried again; an empty `why` when it was, after all."""
+
+    why: str
+    again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,6 +166,7 @@ def _end(watch: Watch, verdict: str, now: datetime, text: str, value: float | No
 
 # -- figures --------------------------------------------------------------------------------------
 
+_LARGE = 1e15  # from here on all digits are too many
 _SCALES: Mapping[str, tuple[float, str]] = {"ratio": (100.0, "%"), "ms": (1000.0, "ms")}
 
 
@@ -178,6 +179,8 @@ def figures(unit: str, *values: float) -> str:
 
 
 def _number(value: float) -> str:
+    if abs(value) >= _LARGE:
+        return f"{value:.3g}"
     if abs(value) >= 100 or math.isclose(value, round(value), abs_tol=1e-9):
         return f"{round(value) + 0:,d}"
     return f"{value:.3g}"

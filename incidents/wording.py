@@ -68,6 +68,11 @@ def span(seconds: float) -> str:
     return "0 s"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """1 key, 2 keys; `many` where that is not `one` with an s."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def listed(words: Iterable[str]) -> str:
     """a, b and c."""
     *most, last = list(words) or [""]

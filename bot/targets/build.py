@@ -22,6 +22,7 @@ from bot.targets.router import (
     by_simulation,
     by_target,
 )
+from bot.targets.sandbox_absent import absent
 from bot.targets.sandbox_world import World
 from commands.actions import Target, TargetError
 from incidents.ports import Clock, RefusedError
@@ -64,7 +65,14 @@ def targets_of(settings: Settings, world: World, clock: Clock) -> dict[str, Targ
 
 
 def simulated(settings: Settings, world: World, clock: Clock) -> dict[str, Target]:
-    """The sandbox's targets, whatever the configuration names: for rehearsals, which touch nothing real."""
+    """The sandbox's targets, whatever the configuration names: for rehearsals, which touch nothing real.
+
+    What it does not simulate stands there too, and says so.
+    """
+    return {**absent(settings), **_sandbox(settings, world, clock)}
+
+
+def _sandbox(settings: Settings, world: World, clock: Clock) -> dict[str, Target]:
     section = {
         "redis_readable": settings.redaction.redis_readable,
         "redis_refused": settings.redaction.redis_refused,
@@ -107,7 +115,7 @@ async def _lines(target: Target) -> AsyncIterator[Line]:
 
 def _built(name: str, settings: Settings, world: World, clock: Clock) -> dict[str, Target]:
     if settings.targets[name]["driver"] == "sandbox":
-        return simulated(settings, world, clock)
+        return _sandbox(settings, world, clock)
     return _real(name, settings, clock)
 
 

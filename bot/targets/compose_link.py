@@ -23,6 +23,7 @@ Json = dict[str, Any]
 # one-shot statistics. An engine that no longer knows the former is asked in its own oldest version.
 WRITTEN_TO = (1, 43)
 LEAST = (1, 41)
+_OWN = (500, 501)  # what the engine answers itself, with a `message`
 _TOLD = 300  # characters of the engine's own words
 
 
@@ -31,7 +32,14 @@ class MissingError(TargetError):
 
 
 class FailedError(Exception):
-    """The engine says that it failed at a change (5xx); it may have done a part. Its text is a part of a sentence."""
+    """The answer to a change is an error of the server's (5xx); it may have done it, or a part. A part of a sentence.
+
+    `own`: it is the engine's, which has ended its work; a gateway's says nothing of the engine.
+    """
+
+    def __init__(self, text: str, *, own: bool) -> None:
+        super().__init__(text)
+        self.own = own
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ class Engine(HttpLink):
     async def do(self, method: str, path: str, *, body: Any = None, within: float = 0, **query: Any) -> Any:
         """Change something, once; the JSON of the answer, or None. `within` (s) is added to the usual limit.
 
-        UnreachableError, TargetError: nothing was changed. FailedError: the engine tried in vain. BrokenError: no
+        UnreachableError, TargetError: nothing was changed. FailedError: 5xx, it may have been. BrokenError: no
         answer came. That it is so already (304) is no error.
         """
         where = await self._where(path)
@@ -111,7 +119,9 @@ class Engine(HttpLink):
             return _data(reply)
         if reply.status < 500:
             raise self.refusal(reply)
-        raise FailedError(f"the engine answers {reply.phrase}: {self._message(reply)}".rstrip(": "))
+        found = _data(reply)
+        own = reply.status in _OWN and isinstance(found, dict) and "message" in found
+        raise FailedError(f"the engine answers {reply.phrase}: {self._message(reply)}".rstrip(": "), own=own)
 
     def refusal(self, reply: Reply) -> TargetError:
         """As ever, with the `message` that the engine's errors have."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 
+from bot.beside import beside
 from bot.targets.compose_stack import Container, Stack
 from bot.targets.guard import UnreachableError
+from bot.targets.log_lines import MORE, having, newest
 from commands.actions import Answer, TargetError
 from commands.values import shown
 from incidents.ports import RefusedError
@@ -31,14 +34,12 @@ async def logs(
     if container is not None and container not in [each.number for each in there]:
         raise RefusedError(f"{known.name} has no container {container}; there are {len(there)}.")
     chosen = [each for each in there if container in (None, each.number)][:MOST_CONTAINERS]
-    lines = _SEARCHED if grep else tail
-    parts = await asyncio.gather(*(_log(stack, each, since=since, lines=lines) for each in chosen))
+    terms = {"since": since, "lines": _SEARCHED if grep else tail}
+    parts = await asyncio.gather(*(_log(stack, each, having(grep), **terms) for each in chosen))
     found = sorted((line for each, _ in parts for line in each), key=lambda line: line[0])
     notes = [why for _, why in parts if why]
     if len(there) > len(chosen) and container is None:
         notes.append(f"{len(there)} containers are there; these are the lines of {len(chosen)}")
-    if grep:
-        found = [line for line in found if grep.casefold() in line[1].casefold()]
     head = f"{known.name} · {known.environment}"
     return _answer(head, known.name, found[-tail:], notes, grep, single=len(chosen) < 2)
 
@@ -57,29 +58,42 @@ def _answer(
 
 
 async def _log(
-    stack: Stack, container: Container, *, since: int, lines: int
+    stack: Stack, container: Container, wanted: Callable[[str], bool], *, since: int, lines: int
 ) -> tuple[list[tuple[str, str, str]], str]:
     """Time, text and container of each line, or why there are none."""
     start = max(0, int(stack.clock.now().timestamp()) - since)
-    where, note = f"/containers/{container.id}/logs", ""
+    where, note, more = f"/containers/{container.id}/logs", "", MORE
     while True:
-        query = {"stdout": True, "stderr": True, "timestamps": True, "since": start, "tail": lines}
+        query = {"stdout": True, "stderr": True, "timestamps": True, "since": start, "tail": lines + more}
         try:
             raw, complete = await stack.engine.some(where, MOST_BYTES, **query)
         except UnreachableError:
             raise
         except TargetError as error:
             return [], f"{container.short}: {error}"  # another logging driver, or it has just gone
-        if complete or lines <= 1:
+        if complete or lines + more <= 1:
             break
-        lines = max(1, lines // 8)  # the engine sends the oldest first: what is too much is asked for anew
+        # The engine sends the oldest first: what is too much is asked for anew.
+        if more:
+            more = 0
+            continue
+        lines = max(1, lines // 8)
         note = f"{container.short} writes long lines; only the last {lines} were read"
-    body = raw if container.terminal else frames(raw)
-    found = []
-    for line in stack.redactor.redact(_text(body)).splitlines():
-        stamp, _, text = line.partition(" ")
-        found.append((stamp, text if text else line, container.short))
-    return found[-lines:], note
+    whole = await beside(_lines, raw, terminal=container.terminal, complete=complete)
+    told = await newest(_each(whole), stack.redactor, lines, wanted)
+    parts = [line.partition(" ") for line in told]
+    return [(stamp, text or stamp, container.short) for stamp, _, text in parts], note
+
+
+def _lines(raw: bytes, *, terminal: bool, complete: bool) -> list[bytes]:
+    """Line by line, without their ends; a last one that the limit cuts is left out, unless it is the only one."""
+    found = (raw if terminal else frames(raw)).split(b"\n")
+    return found[:-1] if not found[-1] or (not complete and len(found) > 1) else found
+
+
+async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line
 
 
 def frames(raw: bytes) -> bytes:
@@ -92,9 +106,3 @@ def frames(raw: bytes) -> bytes:
         found += raw[at + _HEADER : at + _HEADER + length]
         at += _HEADER + length
     return bytes(found) if at else raw
-
-
-def _text(raw: bytes) -> str:
-    """Bytes that are no UTF-8, control characters and colours as escapes or not at all."""
-    plain = raw.decode("utf-8", "backslashreplace").replace("\r", "")
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in plain)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from bot.targets import compose_clone as clone
@@ -17,16 +18,18 @@ from bot.targets.compose_stack import (
     named,
     numbers,
     size,
+    stopped,
     whole,
 )
 from commands.actions import Plan, TargetError
 from commands.catalogue import Service
-from commands.values import shown
+from commands.values import replicas_taken, shown
 from incidents.ports import RefusedError
 
 LEAST = 6 * 1024**2  # bytes: what Docker takes for a limit at least
 _SIZE = re.compile(r"([0-9]{1,12})(b|k|kb|m|mb|g|gb)", re.ASCII | re.IGNORECASE)
 _UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SCALED = ("replicas", "containers", "stopped")
 _FILE = "the compose file knows nothing of it: the next `docker compose up` takes it back"
 
 
@@ -61,8 +64,8 @@ class Planner:
             "restart",
             summary=f"restart {known.name}: {what}",
             identity=identity(found, started=True),
-            before={"containers": numbers(found)},
-            after={"containers": numbers(found)},
+            before={"containers": numbers(found), "stopped": stopped(found)},
+            after={"containers": numbers(found), "stopped": "none"},
             notes=tuple(notes),
             stoppable=count > 1,
             done=f"{known.name} was restarted, {count} of {count} running",
@@ -74,7 +77,7 @@ class Planner:
         (low, high), count = known.replicas, count_of(found)
         if not low <= replicas <= high:
             stop = " (0 needs two approvals.)" if low == 0 else ""
-            raise RefusedError(f"{known.name} takes {low} to {high} replicas; {replicas} is outside.{stop}")
+            raise RefusedError(f"{replicas_taken(known)}; {replicas} is outside.{stop}")
         if replicas == count:
             raise RefusedError(f"{known.name} already runs {count}.")
         after, notes = (
@@ -89,8 +92,8 @@ class Planner:
             words=(str(replicas),),
             summary=f"scale {known.name} {count} → {replicas}",
             args={"replicas": replicas},
-            before={"replicas": count, "containers": numbers(found)},
-            after={"replicas": replicas, "containers": after},
+            before=state(found, _SCALED),
+            after={"replicas": replicas, **after},
             effect="change" if replicas else "danger",
             undo=self._back(known, "scale", str(count), replicas=count) if count >= low else None,
             notes=(*notes, _FILE),
@@ -98,13 +101,15 @@ class Planner:
             done=f"{known.name} runs {replicas} replica{'s' if replicas != 1 else ''}",
         )
 
-    async def _more(self, found: list[Container], more: int) -> tuple[str, list[str]]:
-        """The numbers afterwards, and what is to be known of copies; RefusedError where there can be none."""
-        idle = min(more, len(found) - count_of(found))
-        notes = [f"{idle} that do{'es' if idle == 1 else ''} not run will be started"] if idle else []
-        new = more - idle
+    async def _more(self, found: list[Container], more: int) -> tuple[dict[str, str], list[str]]:
+        """The containers afterwards, and what is to be known of copies; RefusedError where there can be none."""
+        idle = [each for each in found if not each.running]
+        begun = len(idle[:more])
+        after = {"containers": numbers(found), "stopped": numbers(idle[more:])}
+        notes = [f"{begun} that do{'es' if begun == 1 else ''} not run will be started"] if begun else []
+        new = more - begun
         if not new:
-            return numbers(found), notes
+            return after, notes
         template = found[-1]
         clone.refuse(self._stack, template)
         copies = "1 is a copy" if new == 1 else f"{new} are copies"
@@ -117,9 +122,10 @@ class Planner:
         if not same:
             notes.append("the tag means another image by now; a copy has the one that the others have")
         first = template.number + 1
-        return ", ".join([numbers(found), *map(str, range(first, first + new))]), notes
+        every = [numbers(found), *map(str, range(first, first + new))]
+        return {**after, "containers": ", ".join(every)}, notes
 
-    def _fewer(self, known: Service, found: list[Container], less: int) -> tuple[str, list[str]]:
+    def _fewer(self, known: Service, found: list[Container], less: int) -> tuple[dict[str, str], list[str]]:
         gone, stays = removed(found, less)
         notes = [f"0 stops {known.name} for everybody"] if less == count_of(found) else []
         if gone:
@@ -128,7 +134,8 @@ class Planner:
         if stays is not None:
             notes.append(f"{stays.short} is stopped and stays, to be started again")
         left = [each for each in found if each not in gone]
-        return numbers(left), notes
+        down = [each for each in left if not each.running or each is stays]
+        return {"containers": numbers(left), "stopped": numbers(down)}, notes
 
     # -- memory -----------------------------------------------------------------------------------
 
@@ -137,11 +144,9 @@ class Planner:
         held = sorted({each.memory for each in found})
         if held == [wanted]:
             raise RefusedError(f"{known.name} may use {_named(found)} already.")
-        usage = [await used(self._stack, each) for each in found if each.running]
-        most = max((each for each in usage if each is not None), default=0)
-        notes = [f"{_FILE}"]
-        if wanted < most:
-            notes.insert(0, f"{about(most)} are in use: what does not fit is killed by the system")
+        tight = await too_tight(self._stack, found, wanted)
+        notes = [f"{tight}: what does not fit is killed by the system"] if tight else []
+        notes.append(_FILE)
         if held == [0]:
             notes.append("there was no limit; only a new container has none again")
         elif len(held) > 1:
@@ -156,9 +161,9 @@ class Planner:
             words=(_plain(wanted),),
             summary=f"memory of {known.name} {_named(found)} → {_plain(wanted)}",
             args={"size": _plain(wanted)},
-            before={"memory": _named(found)},
-            after={"memory": _plain(wanted)},
-            effect="danger" if wanted < most else "change",
+            before={"memory": _named(found), "containers": numbers(found)},
+            after={"memory": _plain(wanted), "containers": numbers(found)},
+            effect="danger" if tight else "change",
             undo=self._back(known, "memory", back, size=back) if back else None,
             notes=tuple(notes),
             stoppable=len(found) > 1,
@@ -222,11 +227,34 @@ def removed(found: list[Container], less: int) -> tuple[list[Container], Contain
     return chosen, None
 
 
-def state(found: list[Container], keys: Mapping[str, Any]) -> dict[str, Any]:
+async def too_tight(stack: Stack, found: list[Container], limit: int) -> str:
+    """Why so much memory (bytes) does not do for what runs now, as part of a sentence; empty where it does.
+
+    Where nothing shows what a container uses, less than it may use now is too little.
+    """
+    places = asyncio.Semaphore(8)
+
+    async def usage(each: Container) -> int | None:
+        async with places:
+            return await used(stack, each)
+
+    running = [each for each in found if each.running]
+    figures = await asyncio.gather(*(usage(each) for each in running))
+    most = max((figure for figure in figures if figure is not None), default=0)
+    if limit < most:
+        return f"{about(most)} are in use"
+    for each, figure in zip(running, figures, strict=True):
+        if figure is None and not 0 < each.memory <= limit:
+            return f"nothing shows how much {each.short} uses"
+    return ""
+
+
+def state(found: list[Container], keys: Iterable[str]) -> dict[str, Any]:
     """How it is now, by the keys of a plan's `before`."""
     every = {
         "replicas": count_of(found),
         "containers": numbers(found),
+        "stopped": stopped(found),
         "memory": _named(found),
     }
     return {key: every[key] for key in keys}

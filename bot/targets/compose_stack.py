@@ -218,15 +218,25 @@ def count_of(found: Iterable[Container]) -> int:
     return sum(each.running for each in found)
 
 
+def stopped(found: Iterable[Container]) -> str:
+    """The numbers of those that do not run."""
+    return numbers(each for each in found if not each.running)
+
+
 def identity(found: list[Container], planned: str = "", *, started: bool = False) -> str:
-    """Who the containers are. Those of a plan that are gone count as they were: that they are gone is their state."""
-    there = {each.number: each.holds(started=started) for each in found}
-    if not planned:
-        return " ".join(there.values())
-    was = [word.partition("@") for word in planned.split(" ")]
-    if not all(number.isdigit() and rest for number, _, rest in was):
-        return " ".join(there.values())
-    return " ".join(there.get(int(number), f"{number}@{rest}") for number, _, rest in was)
+    """Who the containers are; with the identity of a plan, who the containers of that plan are now.
+
+    One that is gone counts as it was, unless another one has its number: that it is gone, and that others came, is
+    their state.
+    """
+    every = [each.holds(started=started) for each in found]
+    was = [word.split("@") for word in planned.split(" ")]
+    if not all(words[0].isdigit() and len(words) > 1 for words in was):
+        return " ".join(every)
+    there = {word.split("@")[1]: word for word in every}
+    known = {words[1] for words in was}
+    anew = {word.split("@")[0]: word for ident, word in there.items() if ident not in known}
+    return " ".join(there.get(words[1]) or anew.get(words[0]) or "@".join(words) for words in was)
 
 
 def moment(text: str) -> datetime | None:
@@ -236,6 +246,12 @@ def moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.year > 1 and found.tzinfo is not None else None
+
+
+def later(was: str, now: str) -> bool:
+    """Whether the second of two times that an engine wrote is later; never comes before all others."""
+    before, after = moment(was), moment(now)
+    return after is not None and (before is None or after > before)
 
 
 def size(count: int) -> str:

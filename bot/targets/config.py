@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bot.config_faults import Finding, KeyPath, mapping, unknown
 from bot.targets import (
     compose_config,
+    config_files,
     http_config,
     kubernetes_config,
     kubernetes_probe_config,
@@ -31,7 +32,7 @@ class Kind:
 
 
 class Sandbox(Driver):
-    """Simulates everything; there is nothing to set."""
+    """Simulates Kubernetes, Redis, Prometheus and health endpoints; there is nothing to set."""
 
 
 DRIVERS: Mapping[str, Kind] = {
@@ -109,3 +110,13 @@ def misplaced(data: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from redis_config.misplaced(data, environ)
     yield from postgres_config.misplaced(data, environ)
     yield from mongo_config.misplaced(data, environ)
+
+
+def files(data: Any) -> Iterator[Finding]:
+    """Faults of the files that targets name, as they are on this machine; not of sections that are wrong as such."""
+    for name, driver, fields in drivers(data):
+        try:
+            DRIVERS[driver].model.model_validate(fields)
+        except ValidationError:
+            continue  # said where the models are held against the file
+        yield from config_files.check(name, DRIVERS[driver].model, fields)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from bot.config_faults import mapping
 from bot.config_values import duration
 
 
@@ -32,3 +34,12 @@ class Reached(Driver):
 
     timeout: Patience = 5
     at_once: int = Field(default=8, ge=1, le=100)
+
+
+def unused(data: Any, section: str, own: Collection[str]) -> list[str]:
+    """The targets among `own` that no database of the section names.
+
+    None where a database names a target that there is not, which is said: it may mean any of them.
+    """
+    named = {str(mapping(fields).get("target")) for fields in mapping(data, section).values()}
+    return [] if named - set(mapping(data, "targets")) else sorted(set(own) - named)

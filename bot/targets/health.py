@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from bot.chat_check import Line, right
+from bot.beside import beside, redacted
+from bot.chat_check import Line, doubtful, right
 from bot.redact import Redactor
 from bot.targets.build import Site
 from bot.targets.guard import Guarded, Limits
@@ -91,9 +92,9 @@ class HealthTarget(LookedAt):
         if not service.metrics:
             raise RefusedError(f"No metrics endpoint is configured for {service.name}.")
         reply = await self._link.look("GET", service.metrics)
-        lines = _samples(reply, grep)
+        lines = await beside(_samples, reply, grep)
         told = f" with {grep}" if grep else ""
-        text = self._redactor.redact("\n".join(lines))
+        text = await redacted(self._redactor.redact, "\n".join(lines))
         return Answer(
             f"{service.name} · {len(lines)} metrics{told}", text=text, file_name=f"{service.name}-metrics.txt"
         )
@@ -103,10 +104,14 @@ class HealthTarget(LookedAt):
         await self._link.stop()
 
     async def check(self) -> AsyncIterator[Line]:
-        """What every endpoint says to `watchbell check`; that a service is ill is no fault of the configuration."""
+        """What every endpoint says to `watchbell check`.
+
+        That a service is ill is no fault of the configuration; that its address is wrong looks the same.
+        """
         for service in self._catalogue.services.values():
             for check in await self._endpoints(service):
-                yield right(f"{service.name}, {check.what}: {check.text}")
+                told = f"{service.name}, {check.what}: {check.text}"
+                yield right(told) if check.well else doubtful(told)
 
 
 def _samples(reply: Reply, grep: str | None) -> list[str]:

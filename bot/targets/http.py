@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from bot.beside import beside
 from bot.chat_check import Line, right, wrong
 from bot.redact import Redactor
 from bot.targets.build import Site
@@ -17,6 +18,7 @@ from bot.targets.http_link import BrokenError, HttpLink, Reply, access
 from commands.actions import Answer, Outcome, Plan, Progress, Target, TargetError
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
+from incidents.wording import counted
 
 _LONGEST = 60_000  # characters of an answer; what is more than a screen becomes a file
 
@@ -42,14 +44,14 @@ class HttpTarget:
         if effect(call) != "read":
             raise RefusedError(f"{name} changes something, so it takes an approval.")
         path, content = request(call, self._typed(name, call, args))
-        return self._shown(name, await self._link.look(call.method, path, **content))
+        return await beside(self._shown, name, await self._link.look(call.method, path, **content))
 
     def _listed(self) -> Answer:
         lines = tuple(
             f"{effect(call)}: {example(name, call)}{' · ' if call.about else ''}{call.about}"
             for name, call in sorted(self._calls.items())
         )
-        return Answer(f"{self._name} · {len(lines)} calls", lines=lines, file_name="calls.txt")
+        return Answer(f"{self._name} · {counted(len(lines), 'call')}", lines=lines, file_name="calls.txt")
 
     def _call(self, name: str) -> Call:
         if name not in self._calls:
@@ -58,7 +60,7 @@ class HttpTarget:
         return self._calls[name]
 
     def _typed(self, name: str, call: Call, args: Mapping[str, Any]) -> dict[str, Any]:
-        return typed(name, call, words(name, str(args.get("arguments") or "")))
+        return typed(name, call, words(name, str(args.get("arguments") or ""), call))
 
     def _shown(self, name: str, reply: Reply) -> Answer:
         """The answer, laid out where it is JSON, and without what is secret in it."""
@@ -67,10 +69,16 @@ class HttpTarget:
             options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
             text = found if isinstance(found, str) else orjson.dumps(found, option=options).decode()
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-            text = self._redactor.redact(reply.text)
+            text = self._plain(reply.text)
         return Answer(
             f"{name} · {reply.phrase} in {reply.took} ms", text=text[:_LONGEST], file_name=f"{name}.txt"
         )
+
+    def _plain(self, text: str) -> str:
+        """More of a text than is shown is looked at, and no half word at its end."""
+        if len(text) <= 2 * _LONGEST:
+            return self._redactor.redact(text)
+        return self._redactor.beginning(text[: 2 * _LONGEST])
 
     # -- plans ------------------------------------------------------------------------------------
 
@@ -117,7 +125,8 @@ class HttpTarget:
         handed = {name: value for name, value in given.items() if name in look.args}
         path, content = request(look, handed)
         found = await self._link.data(look.method, path, **content)
-        return {call.before.becomes: at(self._redactor.redact_data(found), call.before.at, given)}
+        safe = await beside(self._redactor.redact_data, found)
+        return {call.before.becomes: at(safe, call.before.at, given)}
 
     def _back(self, call: Call, given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any] | None:
         """The declared inverse with the same arguments, and the former value; None where the value fits no schema."""

@@ -26,16 +26,18 @@ _WORD = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]{0,62})=(?:\"([^\"\n]*)\"|([^\s\"]
 _KEPT = ("enum", "pattern", "const", "format")
 
 
-def words(name: str, text: str) -> dict[str, str]:
-    """`provider=openai instances=5` by name; RefusedError for what is no `name=value`, or stands twice."""
+def words(name: str, text: str, call: Call | None = None) -> dict[str, str]:
+    """`provider=openai instances=5` by name; RefusedError for what is no `name=value`, or stands twice.
+
+    `call` is what an example is made from.
+    """
     found: dict[str, str] = {}
     at, plain = 0, text.rstrip()
     while at < len(plain):
         word = _WORD.match(plain, at)
         if word is None:
-            raise RefusedError(
-                f"Write arguments as name=value, as in http {name} provider=openai, not {shown(plain[at:].strip())}."
-            )
+            told = f", as in `{example(name, call)}`" if call is not None and call.args else ""
+            raise RefusedError(f"Write arguments as name=value{told}, not {shown(plain[at:].strip())}.")
         if word[1] in found:
             raise RefusedError(f"{word[1]} stands there twice.")
         found[word[1]] = word[3] if word[2] is None else word[2]

@@ -22,7 +22,7 @@ from incidents.ports import RefusedError
 from incidents.wording import span
 
 MOST_BYTES = 2 * 1024**2  # of one answer
-_TOLD = 200  # characters of an error's text
+_TOLD, _READ = 200, 8192  # characters of an error's text that are told, and that are looked at
 
 
 class BrokenError(Exception):
@@ -169,9 +169,7 @@ class HttpLink:
             return TargetError(f"{self.title} does not let me in: it answers {reply.phrase}.")
         if 300 <= reply.status < 400:
             return TargetError(f"{self.title} answers {reply.phrase}, and I follow no redirects.")
-        told = self.redact(" ".join("".join(c if c.isprintable() else " " for c in reply.text).split()))[
-            :_TOLD
-        ]
+        told = self.redact(_beginning(reply.text))[:_TOLD]
         return TargetError(f"{self.title} answers {reply.phrase}{': ' if told else ''}{told.rstrip('.')}.")
 
     async def stop(self) -> None:
@@ -236,6 +234,12 @@ def _headers(given: Access) -> dict[str, str]:
     """Compressed answers are not asked for: a small one could become a huge one."""
     plain = {"User-Agent": "watchbell", "Accept-Encoding": "identity"}
     return plain | ({"Authorization": f"Bearer {given.token}"} if given.token else {})
+
+
+def _beginning(text: str) -> str:
+    """So much of a text on one line as is looked at; half a word at its end would be half of a secret."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text[:_READ]).split())
+    return plain if len(text) <= _READ else plain.rpartition(" ")[0]
 
 
 async def _body(response: httpx.Response) -> bytes:

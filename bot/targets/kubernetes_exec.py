@@ -25,23 +25,42 @@ _LEAVING = 0.5  # seconds that the other side has to say goodbye
 
 @dataclass
 class Ran:
-    """What a command has written, both its streams as they came, and how it ended.
+    """What a command has written, the lines of both its streams as they came, and how it ended.
+
+    What it had not written to the end of a line when it was left is not told: half of a secret passes for text.
 
     `code` is None where it did not end by itself; `why` says then what was in the way, as a part of a sentence:
     it was `late`, the cluster `refused` to run it, or fell `silent`, or it wrote too much.
     """
 
     written: bytearray = field(default_factory=bytearray)
+    begun: dict[int, bytes] = field(default_factory=dict)  # the line of each stream that has not ended yet
     code: int | None = None
     why: str = ""
     late: bool = False
     refused: bool = False
     silent: bool = False
 
+    def take(self, stream: int, data: bytes) -> None:
+        """A piece of one stream."""
+        whole, end, rest = (self.begun.pop(stream, b"") + data).rpartition(b"\n")
+        self.written += whole + end
+        self.begun[stream] = rest
+
+    def end(self) -> None:
+        """It is over: last lines without an end count."""
+        for rest in self.begun.values():
+            self.written += rest
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything that it wrote so far."""
+        return len(self.written) + sum(map(len, self.begun.values()))
+
     def cut(self) -> None:
-        """Keep what is taken: whole lines, for half of a secret could not be told from other text."""
-        end = self.written.rfind(b"\n", 0, MOST_BYTES)
-        del self.written[end + 1 :]
+        """Keep so much of it as is taken."""
+        if len(self.written) > MOST_BYTES:
+            del self.written[self.written.rfind(b"\n", 0, MOST_BYTES) + 1 :]
         self.why = f"wrote more than {MOST_BYTES // 1024} KiB"
 
 
@@ -95,11 +114,12 @@ async def _taken(socket: aiohttp.ClientWebSocketResponse, found: Ran) -> None:
             break
         channel, data = message.data[0], message.data[1:]
         if channel in (STDOUT_CHANNEL, STDERR_CHANNEL):
-            found.written += data
-            if len(found.written) > MOST_BYTES:
+            found.take(channel, data)
+            if found.size > MOST_BYTES:
                 found.cut()
                 return
         elif channel == ERROR_CHANNEL and data:
+            found.end()
             _ended(data, found)
             return
     found.why, found.silent = "was cut off: the connection broke", True

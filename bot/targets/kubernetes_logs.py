@@ -12,7 +12,7 @@ from bot.targets.kubernetes_cluster import Cluster
 from bot.targets.kubernetes_objects import at, name
 from bot.targets.kubernetes_reads import heading
 from bot.targets.kubernetes_wire import Json, MissingError, path
-from bot.targets.log_lines import Lines, newest
+from bot.targets.log_lines import MORE, Lines, having, newest
 from commands.actions import Answer, TargetError
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
@@ -39,10 +39,10 @@ async def logs(
     if pod is not None and pod not in names:
         raise RefusedError(f"{known.name} has no pod {shown(pod)}.{nearest(pod, names)}")
     chosen = [each for each in there if pod in (None, name(each))][:MOST_PODS]
-    terms: dict[str, Any] = {"since": since, "previous": previous, "lines": tail, "wanted": _wanted(grep)}
+    terms: dict[str, Any] = {"since": since, "previous": previous, "lines": tail, "wanted": having(grep)}
     search = _SEARCHED if grep else tail
     parts = await asyncio.gather(*(_log(cluster, each, search=search, **terms) for each in chosen))
-    found = sorted(line for each, _ in parts for line in each)
+    found = sorted((line for each, _ in parts for line in each), key=lambda line: line[0])
     notes = [why for _, why in parts if why]
     if len(there) > len(chosen) and pod is None:
         notes.append(f"{len(there)} pods run; these are the lines of {len(chosen)}")
@@ -78,7 +78,7 @@ async def _log(
     place = str(at(pod, "metadata", "namespace"))
     query: dict[str, str | int] = {
         "container": objects.speaker(pod),
-        "tailLines": search,
+        "tailLines": search + MORE,
         "limitBytes": MOST_BYTES + 1,  # so that it shows whether there is more
         "timestamps": "true",
         **({"previous": "true"} if previous else {"sinceSeconds": since}),
@@ -86,7 +86,7 @@ async def _log(
     try:
         async with aclosing(cluster.link.stream(path("v1", place, "pods", name(pod), "log"), **query)) as raw:
             found = Lines(raw, MOST_BYTES)
-            told = await newest(found, cluster.redactor.redact, lines, wanted)
+            told = await newest(found, cluster.redactor, lines, wanted)
     except MissingError:
         return [], f"{name(pod)} is gone"
     except TargetError as error:
@@ -100,11 +100,3 @@ async def _log(
     parts = [line.partition(" ") for line in told]
     cut = f"{name(pod)}: only the first {objects.memory(MOST_BYTES)} of that time were read"
     return [(stamp, text or stamp, short) for stamp, _, text in parts], cut if found.cut else ""
-
-
-def _wanted(grep: str | None) -> Callable[[str], bool]:
-    """Whether a line is asked for, its time apart."""
-    if not grep:
-        return lambda line: True
-    word = grep.casefold()
-    return lambda line: word in line.partition(" ")[2].casefold()

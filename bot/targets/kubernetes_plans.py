@@ -14,8 +14,9 @@ from bot.targets.kubernetes_steps import CONFIGURES, Found, first_step, look, re
 from bot.targets.kubernetes_wire import ConflictError, Json, PreviewError
 from commands.actions import Plan, TargetError
 from commands.catalogue import Service
-from commands.values import nearest, shown
+from commands.values import nearest, replicas_taken, shown
 from incidents.ports import RefusedError
+from incidents.wording import counted
 
 _MODE = "MAINTENANCE_MODE"
 _TRIAL = "watchbell"  # under which name a change is tried without effect
@@ -70,7 +71,7 @@ class Planner:
         (low, high), count = known.replicas, objects.replicas(found.deployment)
         if not low <= replicas <= high:
             stop = " (0 needs two approvals.)" if low == 0 else ""
-            raise RefusedError(f"{known.name} takes {low} to {high} replicas; {replicas} is outside.{stop}")
+            raise RefusedError(f"{replicas_taken(known)}; {replicas} is outside.{stop}")
         if replicas == count:
             raise RefusedError(f"{known.name} already runs {count}.")
         return self._plan(
@@ -210,7 +211,7 @@ class Planner:
             before={_MODE: at(found.config, "data", _MODE)},
             after={_MODE: "true" if on else "false"},
             undo=_undo("maintenance", f"{name} {other}", other, service=name, state=other) if now else None,
-            notes=(f"patches {known.config_map}, then restarts {count} pods",),
+            notes=(f"patches {known.config_map}, then restarts {counted(count, 'pod')}",),
             done=f"{name}'s maintenance mode is {state}",
         )
 
@@ -248,7 +249,7 @@ class Planner:
             before={key: now},
             after={key: new},
             undo=_undo("toggle", f"{name} {key} {now} expect={new}", now, **back),
-            notes=(f"patches {known.config_map}, then restarts {count} pods",),
+            notes=(f"patches {known.config_map}, then restarts {counted(count, 'pod')}",),
             done=f"{name} has {key}={new}",
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot.beside import beside, redacted
 from bot.targets import kubernetes_objects as objects
 from bot.targets.guard import UnreachableError
 from bot.targets.kubernetes_cluster import Cluster
@@ -23,6 +24,9 @@ from incidents.ports import RefusedError
 from incidents.wording import span
 
 _SECONDS = "5"  # that a connection or a page has
+_FILE_BYTES = str(MOST_BYTES + 1)  # so that it shows whether there is more
+_PAGE_BYTES = str(2 * MOST_BYTES)
+_ENDING = b"\nHTTP "  # what stands after a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ async def probe(
     where = path("v1", str(at(found, "metadata", "namespace")), "pods", name(found), "exec")
     ends = float(rules["timeout"])
     ran = await cluster.link.run(where, look.argv, objects.speaker(found), ends=ends)
-    return _answer(cluster, known, name(found), look, ran, ends)
+    return await _answer(cluster, known, name(found), look, ran, ends)
 
 
 def chosen(rules: Mapping[str, Any], what: str, of: str | None) -> Look:
@@ -88,16 +92,17 @@ def _page(rules: Mapping[str, Any], of: str | None) -> Look:
         if sum(other.endswith(short) and other[other.index("/") :] == short for other in pages) == 1:
             pages[short] = page
     page = pages[_listed(of, pages, "http", "page")]
-    # -q first: no .curlrc of the image has a say; no redirect, no proxy, no reading of { } and [ ].
-    options = ("-q", "-sS", "-g", "--noproxy", "*", "--max-time", _SECONDS, "--max-filesize", str(MOST_BYTES))
-    ending = "\nHTTP %{http_code} in %{time_total} s\n"
+    # -q first: no .curlrc of the image has a say; no redirect, no proxy, no reading of { } and [ ]. Its limit lies
+    # beyond the one here, which knows where a line ends.
+    options = ("-q", "-sS", "-g", "--noproxy", "*", "--max-time", _SECONDS, "--max-filesize", _PAGE_BYTES)
+    ending = _ENDING.decode() + "%{http_code} in %{time_total} s\n"
     return Look(("curl", *options, "--write-out", ending, f"http://localhost:{page}"), f"page {page}")
 
 
 def _file(rules: Mapping[str, Any], of: str | None) -> Look:
     known = rules["files"]
     called = _listed(of, known, "file", "file")
-    return Look(("head", "-c", str(MOST_BYTES), str(known[called])), f"file {called}")
+    return Look(("head", "-c", _FILE_BYTES, str(known[called])), f"file {called}")
 
 
 def _listed(of: str | None, known: Any, what: str, kind: str) -> str:
@@ -120,13 +125,13 @@ async def _first(cluster: Cluster, word: str) -> tuple[Json, Service]:
     return there[0], known
 
 
-def _answer(cluster: Cluster, service: Service, pod: str, look: Look, ran: Ran, ends: float) -> Answer:
+async def _answer(cluster: Cluster, service: Service, pod: str, look: Look, ran: Ran, ends: float) -> Answer:
     redact, program = cluster.redactor.redact, f"`{look.argv[0]}`"
     if ran.silent:
         raise UnreachableError(f"{cluster.link.title}: {program} in {pod} {ran.why}.")
     if ran.refused:
         raise TargetError(f"{program} in {pod} {clean(redact(_refusal(ran.why)))}.")
-    text = redact("\n".join(map(printable, bytes(ran.written).split(b"\n"))))
+    text = await redacted(redact, await beside(_text, ran, page=look.argv[0] == "curl"))
     lines = [look.note] if look.note else []
     if ran.code:
         lines.append(f"{program} ended with code {ran.code}.")
@@ -134,9 +139,18 @@ def _answer(cluster: Cluster, service: Service, pod: str, look: Look, ran: Ran, 
         last = f" ({span(ends)})" if ran.late else ""
         lines.append(f"{program} {ran.why}{last}; this is what came until then.")
     if not text.strip():
-        lines.append("It wrote nothing.")
+        lines.append("It wrote no whole line." if ran.late else "It wrote nothing.")
     head = f"{service.name} · {service.environment} · {look.title} in …{pod[-11:]}"
     return Answer(head, lines=tuple(lines), text=text, file_name=f"{service.name}-{look.argv[0]}.txt")
+
+
+def _text(ran: Ran, *, page: bool) -> str:
+    """What was written, in whole lines: of a page that did not come to its end the last line goes."""
+    written = bytes(ran.written)
+    if page and ran.code:
+        body, sign, ending = written.rpartition(_ENDING)
+        written = body[: body.rfind(b"\n") + 1] + sign[1:] + ending
+    return "\n".join(map(printable, written.split(b"\n")))
 
 
 def _refusal(why: str) -> str:

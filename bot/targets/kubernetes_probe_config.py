@@ -18,7 +18,7 @@ _PLACE = re.compile(rf"{_HOST}:({_PORT})", re.ASCII)
 _PAGE = re.compile(rf"({_PORT})/[A-Za-z0-9._~/-]{{0,200}}", re.ASCII)
 _FILE = re.compile(r"(?:/[A-Za-z0-9._-]+)+", re.ASCII)
 # Where secrets are mounted, and where processes show their environment.
-_NEVER = re.compile(r"/(?:(?:var/)?run/secrets|proc|sys|dev|etc/(?:shadow|gshadow))(?:/|$)")
+_NEVER = re.compile(r"/(?:(?:var/)?run/secrets|proc|sys|dev|etc/g?shadow-?)(?:/|$)")
 
 
 def _port(found: re.Match[str] | None) -> bool:
@@ -31,15 +31,20 @@ def _place(value: str) -> str:
     return value
 
 
+def _winding(path: str) -> bool:
+    """Whether it leads elsewhere than it says, or can be said more shortly: then no list of places fits it."""
+    return "//" in path or ".." in path or "." in path.split("/")
+
+
 def _page(value: str) -> str:
-    if not _port(_PAGE.fullmatch(value)) or "//" in value or ".." in value:
-        raise ValueError("should be a port and a path, as in 8080/metrics")
+    if not _port(_PAGE.fullmatch(value)) or _winding(value):
+        raise ValueError("should be a port and a path without . and .., as in 8080/metrics")
     return value
 
 
 def _file(value: str) -> str:
-    if not _FILE.fullmatch(value) or ".." in value or len(value) > 200:
-        raise ValueError("should be the whole path of one file, as in /app/rules.json")
+    if not _FILE.fullmatch(value) or _winding(value) or len(value) > 200:
+        raise ValueError("should be the whole path of one file without . and .., as in /app/rules.json")
     if _NEVER.match(value):
         raise ValueError("is where secrets are; it is never shown")
     return value

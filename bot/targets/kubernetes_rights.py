@@ -125,8 +125,19 @@ def enabled(targets: Mapping[str, Mapping[str, Any]], cluster: str = "") -> tupl
             f"--cluster {cluster}: there is no such target with the driver kubernetes; {known}."
         )
     if not cluster and len(there) != 1:
-        return USUAL
+        return USUAL  # `unnamed` says so
     return served(there[cluster] if cluster else next(iter(there.values())))
+
+
+def unnamed(targets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why the role is that of the usual commands where no cluster is named; nothing where there is just one."""
+    there = [name for name, each in targets.items() if each["driver"] == "kubernetes"]
+    if not there:
+        return "there is no target with the driver kubernetes; this is the role of the usual commands."
+    if len(there) > 1:
+        names = ", ".join(there)
+        return f"there are several clusters ({names}); --cluster says which. This is the role of the usual commands."
+    return ""
 
 
 def served(section: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from bot.targets.config_files import kubeconfig
 from bot.targets.guard import UnreachableError
 from commands.actions import TargetError
 from commands.values import shown
@@ -112,6 +113,8 @@ BROKEN = (aiohttp.ClientError, OSError, TooLongError)  # TimeoutError is an OSEr
 async def connected(way: Way) -> ApiClient:
     """A client that goes this way; what is wrong with it is a ConfigException, an OSError or a ValueError."""
     if way.kubeconfig is not None:
+        if missing := kubeconfig(way.kubeconfig):  # the library logs it, and raises something else
+            raise config.ConfigException(f"its kubeconfig {way.kubeconfig}: {missing}")
         made: ApiClient = await config.new_client_from_config(  # type: ignore[no-untyped-call]
             way.kubeconfig, way.context, persist_config=False
         )

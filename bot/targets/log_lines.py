@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
-_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+from bot.beside import BEGIN, END, PIECE, beside, left_open
+from bot.redact import REDACTED, Redactor
+
+MORE = 100  # lines before those that are shown that are read as well: a private key may begin there
+LONGEST = 16_384  # characters of a line; the engine of containers ends a line there, too
+# Colours and other orders to a terminal (ECMA-48, 5.4 and 5.6): they may stand within the name of a secret.
+_ORDERS = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_STAMP = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.]{1,20}(?:Z|[+-]\d\d:\d\d) "
+)  # as the systems put it before each line
 
 
 class Lines:
@@ -36,43 +44,82 @@ class Lines:
 
 
 class Telling:
-    """Takes lines out of secrets' reach, one by one: a private key goes as a whole, however many lines it has.
+    """Takes lines out of secrets' reach, and keeps the last `count` of those that are wanted.
 
-    Without an end it goes up to the end of the log.
+    A private key goes as a whole, however many lines it has: without an end up to the end of the log, and with an
+    end alone from the beginning of what was read, for what stands before may be the key.
     """
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
-        self._redact = redact
+    def __init__(self, redactor: Redactor, count: int, wanted: Callable[[str], bool]) -> None:
+        self._redactor, self._wanted = redactor, wanted
+        self.found = deque[str](maxlen=count)
         self._within = False
 
-    def told(self, line: bytes) -> str | None:
-        """The line as it may be told; None where nothing of it may."""
+    def take(self, lines: Iterable[bytes]) -> None:
+        """The next lines of the log."""
+        for line in lines:
+            told = self._told(line)
+            if told is not None and self._wanted(told):
+                self.found.append(told)
+
+    def _told(self, line: bytes) -> str | None:
+        """The line as it may be told, judged by what came before; None where nothing of it may."""
         text = printable(line)
+        end, begin = END.search(text), BEGIN.search(text)
+        if end is not None and (self._within or begin is None or end.start() < begin.start()):
+            if not (text := self._ended(text, end)):
+                self._within = False
+                return None
+        elif self._within:
+            return None
+        self._within = left_open(text)
+        if len(text) > LONGEST:
+            return f"{self._redactor.beginning(text[:LONGEST])}…"
+        return self._redactor.redact(text)
+
+    def _ended(self, text: str, end: re.Match[str]) -> str:
+        """What stands after the end of a key; before one that began nowhere nothing can be told."""
+        stamp, rest = _STAMP.match(text), text[end.end() :]
+        time = stamp[0] if stamp is not None else ""
         if self._within:
-            if (end := _END.search(text)) is None:
-                return None
-            self._within, text = False, text[end.end() :]
-            if not text.strip():
-                return None
-        found = self._redact(text)
-        begins = list(_BEGIN.finditer(text))
-        self._within = bool(begins) and _END.search(text, begins[-1].end()) is None
-        return found
+            return f"{time}{rest}" if rest.strip() else ""
+        self.found.clear()
+        return f"{time}{REDACTED}{rest}"
 
 
 def printable(line: bytes) -> str:
-    """Bytes that are no UTF-8 as escapes, control characters and colours as signs of their own or not at all."""
-    plain = line.decode("utf-8", "backslashreplace").replace("\r", "")
-    return "".join(c if c.isprintable() or c == "\t" else "�" for c in plain)
+    """Without colours; bytes that are no UTF-8 as escapes, other control characters as signs of their own."""
+    plain = _ORDERS.sub("", line.decode("utf-8", "backslashreplace").replace("\r", ""))
+    return (
+        plain if plain.isprintable() else "".join(c if c.isprintable() or c == "\t" else "�" for c in plain)
+    )
 
 
 async def newest(
-    lines: Lines, redact: Callable[[str], str], count: int, wanted: Callable[[str], bool]
+    lines: AsyncIterable[bytes], redactor: Redactor, count: int, wanted: Callable[[str], bool]
 ) -> list[str]:
-    """The last `count` lines that are wanted, judged by what may be told of them."""
-    telling, found = Telling(redact), deque[str](maxlen=count)
+    """The last `count` lines that are wanted, judged by what may be told of them; the event loop goes on."""
+    telling = Telling(redactor, count, wanted)
+    async for some in _together(lines):
+        await beside(telling.take, some)
+    return list(telling.found)
+
+
+async def _together(lines: AsyncIterable[bytes]) -> AsyncIterator[list[bytes]]:
+    """As many lines at a time as are worth a turn."""
+    some, size = list[bytes](), 0
     async for line in lines:
-        told = telling.told(line)
-        if told is not None and wanted(told):
-            found.append(told)
-    return list(found)
+        some.append(line)
+        size += len(line)
+        if size >= PIECE:
+            yield some
+            some, size = [], 0
+    yield some
+
+
+def having(grep: str | None) -> Callable[[str], bool]:
+    """Whether a line is asked for, its time apart."""
+    if not grep:
+        return lambda line: True
+    word = grep.casefold()
+    return lambda line: word in line.partition(" ")[2].casefold()

@@ -110,6 +110,7 @@ def _database(site: Site, name: str, configured: Mapping[str, Any]) -> Database:
         ca_file=section["ca_file"],
         timeout=float(section["timeout"]),
         connections=int(section["at_once"]) + 2,  # a change, and what is asked after it
+        redact=site.redactor.redact,
     )
     link = Link(name, _place(section, configured), str(configured["database"]), access)
     rules = Rules(configured.get("readable") or {}, site.redactor)

@@ -149,7 +149,7 @@ class Changes:
                 return Outcome("unknown", f"{told}. {error}")
             if identity != plan.identity:
                 return Outcome("unknown", f"{told}. {self._link.title} was started again, or is another one.")
-            if dict(now) != dict(plan.before):
+            if now["operation"] != plan.before["operation"]:  # gone, or another one has its number
                 return Outcome("done", plan.done, dict(plan.after))
             await asyncio.sleep(wait)
             wait = min(1.0, wait * 2)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bot.config_faults import Finding, each_text, mapping
 from bot.config_values import Line, Variable
-from bot.targets.config_model import Reached
+from bot.targets.config_model import Reached, unused
 
 ADDRESS_IS = "an address such as mongodb://db.example.com:27017, without a database and options"
 MOST_HOSTS = 50  # members that a replica set may have
@@ -102,8 +102,7 @@ class Mongo(Reached):
 def check(data: Any) -> Iterator[Finding]:
     """MongoDB targets that nothing uses or without an address, databases without a name, fields that are none."""
     targets, own = mapping(data, "targets"), _own(data)
-    used = {str(mapping(fields).get("target")) for fields in mapping(data, "mongo").values()}
-    for name in sorted(own - used):
+    for name in unused(data, "mongo", own):
         yield Finding(
             ("targets", name),
             f"nothing uses it; write under `mongo:` what is there, as in {name}: {{target: {name}, database: shop}}",

@@ -11,7 +11,8 @@ from bson.binary import UUID_SUBTYPE
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
-from bot.redact import REDACTED, Redactor
+from bot.redact import REDACTED, Redactor, hides
+from bot.redact_shapes import names_count, names_secret
 from bot.targets.mongo_filter import fields
 from bot.targets.mongo_link import Document, Link
 from commands.actions import Answer
@@ -30,9 +31,14 @@ class Rules:
     redactor: Redactor
 
     def allows(self, collection: str, asked: Document) -> bool:
-        """Whether a filter names only fields that may be seen: what it asks about others would tell of them."""
+        """Whether a filter names only fields that may be seen: what it asks about others would tell of them.
+
+        A secret within such a field is never shown, so nothing may be asked about it either.
+        """
         seen = self.readable.get(collection)
-        return bool(seen) and all(_within(field, seen or ()) for field in fields(asked))
+        return bool(seen) and all(
+            _within(field, seen or ()) and not _speaks_of_secrets(field) for field in fields(asked)
+        )
 
     def projection(self, collection: str) -> Document:
         """These fields and no others, not even `_id` where it is not among them."""
@@ -87,7 +93,7 @@ def _safe(redactor: Redactor, value: Any, level: int) -> Any:
         return "…"
     if isinstance(value, Mapping):
         return {
-            str(key): REDACTED if _secret(redactor, key, each) else _safe(redactor, each, level + 1)
+            str(key): REDACTED if _secret(str(key), each) else _safe(redactor, each, level + 1)
             for key, each in value.items()
         }
     if isinstance(value, list):
@@ -99,12 +105,16 @@ def _safe(redactor: Redactor, value: Any, level: int) -> Any:
     return redactor.redact(value) if isinstance(value, str) else value
 
 
-def _secret(redactor: Redactor, key: str, value: Any) -> bool:
-    """Whether the field's name says so; a count or a switch under such a name is none."""
-    if value is None or isinstance(value, bool):
+def _secret(key: str, value: Any) -> bool:
+    """Whether the field's name says so, whatever it holds; a switch, nothing and a count of tokens are none."""
+    if value is None or isinstance(value, bool) or not names_secret(key):
         return False
-    told = value if isinstance(value, str) else "a value of some kind"
-    return bool(redactor.redact_data({str(key): told})[str(key)] == REDACTED and told)
+    return hides(key, value) if isinstance(value, str) or names_count(key) else True
+
+
+def _speaks_of_secrets(field: str) -> bool:
+    """Whether a part of the path is called one: `account.password.0`."""
+    return any(names_secret(part) for part in field.split("."))
 
 
 def _within(field: str, readable: Iterable[str]) -> bool:

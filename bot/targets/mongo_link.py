@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +25,7 @@ LOOKS = frozenset(
     ["hello", "serverStatus", "connectionStatus", "listIndexes", "explain", "find", "aggregate"]
 )
 CHANGES = frozenset(["killOp"])
+_TOLD = 200  # characters of an error's text
 _WRITING = frozenset(["$out", "$merge"])
 # What the server says no with (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml).
 _SAYS = {
@@ -46,7 +47,10 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who the bot is there, whom it believes, and how long a request may take (seconds)."""
+    """Who the bot is there, whom it believes, and how long a request may take (seconds).
+
+    `redact` takes secrets out of what the server and the driver say.
+    """
 
     username: str | None = None
     password: str | None = None
@@ -55,6 +59,7 @@ class Access:
     ca_file: str | None = None
     timeout: float = 5.0
     connections: int = 8
+    redact: Callable[[str], str] = str
 
 
 class Link:
@@ -63,7 +68,7 @@ class Link:
     def __init__(self, name: str, place: Address, database: str, access: Access) -> None:
         self.name, self.place, self.database = name, place, database
         self.title = "MongoDB" if name in ("mongo", "mongodb") else f"MongoDB {name}"
-        self.timeout = access.timeout
+        self.timeout, self.redact = access.timeout, access.redact
         self._access = access
         self._client: AsyncMongoClient[Document] | None = None
 
@@ -199,7 +204,7 @@ class Link:
         if isinstance(error, errors.OperationFailure):
             return self._refusal(error)
         if isinstance(error, errors.ConfigurationError | errors.InvalidURI | FileNotFoundError):
-            return TargetError(f"{title} cannot be reached as it is configured: {text[:200].rstrip('.')}.")
+            return TargetError(f"{title} cannot be reached as it is configured: {self._short(text)}.")
         if isinstance(error, BSONError | errors.ProtocolError):
             return self._nonsense()
         if isinstance(error, errors.NotPrimaryError):
@@ -220,9 +225,13 @@ class Link:
         told = _SAYS.get(error.code or 0)
         if error.code in _DOORS:
             return UnreachableError(f"{self.title} {told}.")
-        said = " ".join(str((error.details or {}).get("errmsg", "")).split())[:200].rstrip(".")
+        said = self._short(str((error.details or {}).get("errmsg", "")))
         why = told or f"says no: {said or 'an error without a text'}"
         return TargetError(f"{self.title} {why}.")
+
+    def _short(self, text: str) -> str:
+        """Words of others as the end of a sentence; redacted before they are cut: half of a secret passes for text."""
+        return " ".join(self.redact(text).split())[:_TOLD].rstrip(".")
 
     def _silent(self) -> UnreachableError:
         return UnreachableError(f"{self.title} did not answer within {span(self.timeout)}.")

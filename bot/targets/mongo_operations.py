@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -118,10 +118,10 @@ async def _running(link: Link, wanted: Document) -> list[Operation]:
     batch = found["cursor"].get("firstBatch") if isinstance(found.get("cursor"), dict) else None
     if not isinstance(batch, list):
         raise TargetError(f"{link.title} does not say what is running.")
-    return [_operation(each) for each in batch if isinstance(each, dict) and "opid" in each]
+    return [_operation(each, link.redact) for each in batch if isinstance(each, dict) and "opid" in each]
 
 
-def _operation(found: Document) -> Operation:
+def _operation(found: Document, redact: Callable[[str], str]) -> Operation:
     """https://www.mongodb.com/docs/manual/reference/command/currentOp/#output-fields"""
     opid, namespace = found["opid"], str(found.get("ns", ""))
     number = opid if isinstance(opid, int) else None
@@ -134,15 +134,15 @@ def _operation(found: Document) -> Operation:
     return Operation(
         called=str(number % _WRAP) if number is not None else str(opid),
         opid=number,
-        command=_command(found),
-        namespace=namespace[:80],
-        asks=_asks(found.get("command")),
+        command=_command(found, redact),
+        namespace=_cut(namespace, 80, redact),
+        asks=_asks(found.get("command"), redact),
         client=client,
         connection=found.get("connectionId"),
         application=str(found.get("appName", "")),
         started=now - running if now is not None and isinstance(micros, int) else None,
         seconds=running.total_seconds(),
-        plan=str(found.get("planSummary", ""))[:40],
+        plan=_cut(str(found.get("planSummary", "")), 40, redact),
         internal=not client or system or namespace.split(".")[0] in ("local", "config"),
         dying=bool(found.get("killPending")),
     )
@@ -156,15 +156,20 @@ def _time(told: object) -> datetime | None:
     return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
 
 
-def _command(found: Document) -> str:
+def _command(found: Document, redact: Callable[[str], str]) -> str:
     """Its name; a command that the server cut short has only its kind."""
     command = found.get("command")
     name = next(iter(command), "") if isinstance(command, dict) else ""
-    return str(found.get("op", "")) if not name or name.startswith("$") else name[:30]
+    return str(found.get("op", "")) if not name or name.startswith("$") else _cut(name, 30, redact)
 
 
-def _asks(command: object) -> str:
+def _asks(command: object, redact: Callable[[str], str]) -> str:
     if not isinstance(command, dict):
         return ""
     asked = command.get("filter") or command.get("query") or command.get("q") or {}
-    return ", ".join(sorted(set(fields(asked)))[:5])[:60]
+    return _cut(", ".join(sorted(set(fields(asked)))[:5]), 60, redact)
+
+
+def _cut(text: str, most: int, redact: Callable[[str], str]) -> str:
+    """Redacted before it is cut: half of a secret passes for text."""
+    return text if len(text) <= most else redact(text)[:most]

@@ -28,7 +28,8 @@ _RELATION = (
     " (SELECT coalesce(md5(string_agg(x.indexrelid || ':' || pg_relation_filenode(x.indexrelid), ' '"
     " ORDER BY x.indexrelid)), '') FROM pg_index x"
     " WHERE x.indrelid = t.oid AND (c.oid = t.oid OR x.indexrelid = c.oid)),"
-    " (SELECT count(*) FROM pg_index x WHERE x.indrelid = t.oid AND NOT x.indisvalid)"
+    " (SELECT count(*) FROM pg_index x WHERE x.indrelid = t.oid AND NOT x.indisvalid),"
+    " pg_get_userbyid(t.relowner)::text, current_user::text"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " JOIN pg_class t ON t.oid = coalesce((SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = c.oid), c.oid)"
     " JOIN pg_namespace tn ON tn.oid = t.relnamespace"
@@ -83,6 +84,8 @@ class Relation:
     indexes: int
     digest: str
     invalid: int
+    owner: str = ""
+    me: str = ""  # the role that asks
 
     @property
     def index(self) -> bool:

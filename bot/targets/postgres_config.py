@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bot.config_faults import Finding, each_text, mapping
 from bot.config_values import Line, Variable
-from bot.targets.config_model import Reached
+from bot.targets.config_model import Reached, unused
 
 ADDRESS_IS = "an address such as postgresql://watchbell@db.example.com:5432/shop"
 
@@ -85,8 +85,7 @@ class Postgres(Reached):
 def check(data: Any) -> Iterator[Finding]:
     """PostgreSQL targets that nothing uses, and databases without an address."""
     targets, own = mapping(data, "targets"), _own(data)
-    used = {str(mapping(fields).get("target")) for fields in mapping(data, "postgres").values()}
-    for name in sorted(own - used):
+    for name in unused(data, "postgres", own):
         yield Finding(
             ("targets", name),
             f"nothing uses it; write under `postgres:` what is there, as in {name}: {{target: {name}}}",

@@ -13,9 +13,11 @@ from bot.targets.postgres_server import Asks, Server, masked, server
 from commands.actions import Plan
 from commands.values import shown
 from incidents.ports import RefusedError
+from incidents.wording import counted
 
 LONGEST = 840.0  # seconds that ANALYZE and REINDEX may take
 _PID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)  # a name that SQL takes without quotation marks
 _MINE = (
     "SELECT count(*), count(*) FILTER (WHERE pg_has_role(c.relowner, 'USAGE')),"
     " pg_size_pretty(pg_database_size(current_database())) FROM pg_class c"
@@ -136,21 +138,30 @@ class Planner:
     async def _analyze_all(self, found: Server) -> Plan:
         every, mine, size = (await self._link.look(_MINE))[0]
         if not mine:
-            raise RefusedError(f"None of the {every} tables of {self._link.name} is mine to analyse.")
+            none = f"None of the {every} tables" if every != 1 else "The one table"
+            if not every:
+                raise RefusedError(f"{self._link.name} has no table to analyse.")
+            raise RefusedError(
+                f"{none} of {self._link.name} is mine to analyse: I have to be a member of the role that owns one."
+            )
         left = (
-            () if mine == every else (f"only {mine} of {every} tables: the others are not mine to analyse",)
+            ()
+            if mine == every
+            else (
+                f"only {mine} of {counted(every, 'table')}: I am no member of the roles that own the others",
+            )
         )
         return self._plan(
             found,
             "analyze",
             words="",
-            summary=f"{self._link.title} analyze {mine} tables ({size})",
+            summary=f"{self._link.title} analyze {counted(mine, 'table')} ({size})",
             args={},
             before={},
             after={},
             notes=("reads a sample of the rows; nobody has to wait for it", *left),
             stoppable=True,
-            done=f"{mine} tables of {self._link.name} are analysed",
+            done=f"{counted(mine, 'table')} of {self._link.name} {'is' if mine == 1 else 'are'} analysed",
         )
 
     async def _reindex(self, found: Server, *, what: str) -> Plan:
@@ -169,7 +180,11 @@ class Planner:
         if not chosen.indexes:
             raise RefusedError(f"{shown(what)} has no index.")
         self._own(chosen)
-        broken = (f"{chosen.invalid} of the table's indexes are invalid now",) if chosen.invalid else ()
+        broken = (
+            (f"{chosen.invalid} of the table's indexes {'is' if chosen.invalid == 1 else 'are'} invalid now",)
+            if chosen.invalid
+            else ()
+        )
         count = "one index" if chosen.indexes == 1 else f"{chosen.indexes} indexes"
         return self._plan(
             found,
@@ -183,7 +198,7 @@ class Planner:
             effect="danger",
             notes=(
                 "built anew beside the old ones (CONCURRENTLY): takes their space a second time while it runs",
-                "it waits for transactions that are older; `/pg activity` shows them",
+                "it waits for transactions that are older; /pg activity shows them",
                 *broken,
             ),
             stoppable=True,
@@ -193,7 +208,8 @@ class Planner:
     def _own(self, chosen: Relation) -> None:
         if not chosen.may:
             raise RefusedError(
-                f"{chosen.called} is not mine: the role that I am there has to be one of its owner's."
+                f"{chosen.called} belongs to the role {shown(chosen.owner)}; I am {shown(chosen.me)} there. "
+                f"Ask its owner, or make me a member: GRANT {_role(chosen.owner)} TO {_role(chosen.me)}."
             )
 
     def _writable(self, found: Server) -> None:
@@ -228,6 +244,11 @@ class Planner:
             effect=effect,
             **more,
         )
+
+
+def _role(name: str) -> str:
+    """The name as an SQL identifier: https://www.postgresql.org/docs/current/sql-syntax-lexical.html."""
+    return name if _PLAIN.fullmatch(name) else f'"{name.replace(chr(34), chr(34) * 2)}"'
 
 
 async def observed(asks: Asks, link: Link, plan: Plan) -> tuple[str, Mapping[str, Any]]:

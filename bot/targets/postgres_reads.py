@@ -117,7 +117,7 @@ async def _connections(link: Link, _redactor: Redactor) -> Answer:
     return Answer(
         f"{link.title} · {count} of {most} connections, {share} %",
         table=table,
-        lines=(f"{reserved} of them are kept for superusers",),
+        lines=(f"{reserved} of the {most} {'is' if reserved == 1 else 'are'} kept for superusers",),
     )
 
 
@@ -161,7 +161,7 @@ async def _locks(link: Link, redactor: Redactor) -> Answer:
         f"{pid} ({user}) blocks: {state} for {_for(age)}, {masked(query, redactor, 120)}"
         for pid, user, state, age, query in held
     )
-    heading = f"{link.title} · {_count(rows)} wait for a lock"
+    heading = f"{link.title} · {_count(rows)} {'waits' if len(rows) == 1 else 'wait'} for a lock"
     made = _tabled(heading, ("PID", "FOR", "BLOCKED BY", "WANTS", "QUERY"), cells, (0, 1))
     return Answer(made.headline, table=made.table, lines=lines)
 
@@ -214,9 +214,8 @@ async def _stats(link: Link, _redactor: Redactor) -> Answer:
         for schema, table, live, dead, scans, indexed, age in rows[:_ROWS]
     )
     columns = ("TABLE", "ROWS", "DEAD", "SEQ", "INDEX", "ANALYZED")
-    return _tabled(
-        f"{link.title} · {_count(rows)} tables, most dead rows first", columns, cells, (1, 2, 3, 4)
-    )
+    what = "table" if len(rows) == 1 else "tables, most dead rows first"
+    return _tabled(f"{link.title} · {_count(rows)} {what}", columns, cells, (1, 2, 3, 4))
 
 
 async def _replication(link: Link, _redactor: Redactor) -> Answer:

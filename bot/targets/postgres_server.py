@@ -15,7 +15,8 @@ from commands.actions import TargetError
 # Where a text in a statement ends, or the statement itself, which the server cuts off
 # (https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS).
 _TEXTS = re.compile(
-    r"(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*+(?:'|\\?$)|'(?:[^']|'')*+(?:'|$)|\$(\w*)\$.*?(?:\$\1\$|$)", re.DOTALL
+    r"(?<![\w$])[eE]'(?>(?:[^'\\]|\\.|'')*)(?:'|\\?$)|'(?>(?:[^']|'')*)(?:'|$)|\$(\w*)\$.*?(?:\$\1\$|$)",
+    re.DOTALL,
 )
 SERVER = (
     "SELECT to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'),"

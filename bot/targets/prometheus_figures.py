@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,24 +29,32 @@ class Series:
         return self.points[-1][1]
 
 
-def series(data: Mapping[str, Any]) -> tuple[str, list[Series]]:
-    """The kind of result (vector, scalar, matrix) and its series; TargetError where it is something else."""
+def series(data: Mapping[str, Any], redact: Callable[[str], str]) -> tuple[str, list[Series]]:
+    """The kind of result (vector, scalar, matrix) and its series; TargetError where it is something else.
+
+    `redact` takes secrets out of what is cut.
+    """
     kind, result = str(data.get("resultType")), data.get("result")
     try:
         if kind == "scalar":
             return kind, [Series({}, (_point(result),))]
         if kind in ("vector", "matrix") and isinstance(result, list):
-            return kind, [s for each in result if (s := _one(each)).points]
+            return kind, [s for each in result if (s := _one(each, redact)).points]
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise TargetError("Prometheus sent figures that nobody understands.") from error
-    raise TargetError(f"Prometheus answers with {kind[:20]}, which I cannot show; ask for figures.")
+    raise TargetError(f"Prometheus answers with {redact(kind)[:20]}, which I cannot show; ask for figures.")
 
 
-def _one(each: Any) -> Series:
+def _one(each: Any, redact: Callable[[str], str]) -> Series:
     """Histograms without a plain value have no points."""
-    labels = {str(k)[:_LABEL]: str(v)[:_LABEL] for k, v in each["metric"].items()}
+    labels = {_cut(str(k), redact): _cut(str(v), redact) for k, v in each["metric"].items()}
     plain = each.get("values") or ([each["value"]] if "value" in each else [])
     return Series(labels, tuple(map(_point, plain)))
+
+
+def _cut(text: str, redact: Callable[[str], str]) -> str:
+    """Redacted before it is cut: half of a secret passes for text."""
+    return text if len(text) <= _LABEL else redact(text)[:_LABEL]
 
 
 def _point(pair: Any) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, model_validator
 
 from bot.config_faults import Finding, each_text, mapping
 from bot.config_values import Line, Variable
-from bot.targets.config_model import Reached
+from bot.targets.config_model import Reached, unused
 
 ADDRESS_IS = "an address such as redis://cache.example.com:6379/0, or rediss:// with TLS"
 
@@ -86,8 +86,7 @@ def check(data: Any) -> Iterator[Finding]:
     """Redis targets that nothing uses, and databases without an address."""
     targets = mapping(data, "targets")
     own = _own(data)
-    used = {str(mapping(fields).get("target")) for fields in mapping(data, "redis").values()}
-    for name in sorted(own - used):
+    for name in unused(data, "redis", own):
         yield Finding(
             ("targets", name),
             f"nothing uses it; write under `redis:` what is there, as in {name}: {{target: {name}}}",
@@ -102,6 +101,21 @@ def check(data: Any) -> Iterator[Finding]:
             yield Finding(("targets", target), f"say where it is: `url`, {ADDRESS_IS}, or `url_env`")
         if {"url_env", "db"} <= set(database):
             yield Finding(("redis", name, "db"), "the address in `url_env` says the number of the database")
+    yield from _idle(data, own)
+
+
+def _idle(data: Any, own: set[str]) -> Iterator[Finding]:
+    """Authorities that nothing looks at: whoever wrote one counts on TLS."""
+    elsewhere = {
+        str(mapping(d).get("target")) for d in mapping(data, "redis").values() if "url_env" in mapping(d)
+    }
+    for name in sorted(own - elsewhere):
+        section = mapping(data, "targets", name)
+        if "ca_file" in section and str(section.get("url", "")).startswith("redis://"):
+            yield Finding(
+                ("targets", name, "ca_file"),
+                "is of no use without TLS; write rediss:// in `url`, or take it out",
+            )
 
 
 def misplaced(data: Any, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -45,6 +45,7 @@ SAID_NO = (
     errors.AuthorizationError,
     errors.BusyLoadingError,
 )
+_NO_TLS = "; it may speak no TLS (then write redis:// in its address)"
 _BROKEN = (errors.RedisError, OSError, ValueError, IndexError, EOFError)
 
 
@@ -143,12 +144,16 @@ class Link:
     def broken(self, error: BaseException) -> str:
         """What is wrong with the way there, as the rest of a sentence."""
         if isinstance(error, errors.TimeoutError | TimeoutError):
-            return f"did not answer within {span(self._timeout)}"
+            # A server without TLS waits for the end of a line, which a handshake has not.
+            doubt = self.place.tls and "connecting" in str(error)
+            return f"did not answer within {span(self._timeout)}{_NO_TLS if doubt else ''}"
         if isinstance(error, _TooLongError):
             return f"sent an answer of more than {MOST_BYTES // 1024**2} MB, which I do not take"
         told = " ".join(str(cause) for cause in _causes(error))  # the library keeps causes in words alone
         if "CERTIFICATE_VERIFY_FAILED" in told:
             return "shows a certificate that I do not trust"
+        if any(hint in told for hint in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")):
+            return "speaks no TLS; write redis:// if that is meant to be"
         if "[SSL" in told:
             return "and I do not come to terms about TLS"
         if f"Error {errno.ECONNREFUSED} " in told:

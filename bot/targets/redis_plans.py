@@ -16,6 +16,7 @@ from bot.targets.redis_state import allowed, described
 from bot.targets.redis_values import Keys, title, whole
 from commands.actions import Plan
 from commands.values import nearest, shown
+from incidents import wording
 from incidents.ports import RefusedError
 
 _SIZE = re.compile(r"([0-9]{1,12})(b|kb|mb|gb)?", re.ASCII | re.IGNORECASE)
@@ -88,8 +89,12 @@ class Planner:
         )
 
     def _wanted(self, found: Server, words: str) -> int:
-        read = _SIZE.fullmatch(words)
-        wanted = int(read[1]) * _UNITS[(read[2] or "").lower()] if read else -1
+        if (read := _SIZE.fullmatch(words)) is None:
+            raise RefusedError(
+                "maxmemory is a number and a unit (kb, mb or gb), as in 512mb or 4gb, or 0 for no limit; "
+                f"{shown(words)} is not."
+            )
+        wanted = int(read[1]) * _UNITS[(read[2] or "").lower()]
         if not _in_bounds(wanted):
             raise RefusedError(
                 f"maxmemory takes 64mb to 1024gb, or 0 for no limit; {shown(words)} is outside."
@@ -159,19 +164,20 @@ class Planner:
             if kept
             else f"gone for good, in batches of {BATCH}"
         )
-        back = self._back("restore", pattern, {"pattern": pattern}, label=f"{count.total} keys")
+        told = keys(count.total)
+        back = self._back("restore", pattern, {"pattern": pattern}, label=told)
         return self._plan(
             found,
             "del",
             words=(pattern,),
-            summary=f"{title(self._link)} del {pattern}: {count.total} keys",
+            summary=f"{title(self._link)} del {pattern}: {told}",
             args={"pattern": pattern},
             before={"keys": count.total},
             after={"keys": 0},
             undo=back if kept else None,
             effect="danger",
             notes=(how, *_sessions(count)),
-            done=f"{count.total} keys deleted",
+            done=f"{told} deleted",
         )
 
     async def _can_keep(self, count: Counted) -> bool:
@@ -190,16 +196,17 @@ class Planner:
                 f"in memory for {self._dumps.minutes} minutes after a small deletion, and not beyond a restart."
             )
         now = await counted(self._link, pattern, self._keys.refused, self._link.title)
+        told = keys(len(kept.values))
         return self._plan(
             found,
             "restore",
             words=(pattern,),
-            summary=f"{title(self._link)} restore {pattern}: {len(kept.values)} keys",
+            summary=f"{title(self._link)} restore {pattern}: {told}",
             args={"pattern": pattern},
             before={"keys": now.total},
             after={"keys": now.total + len(kept.values)},
             notes=("keys that somebody has made anew stay as they are",),
-            done=f"{len(kept.values)} keys are back",
+            done=f"{told} {'is' if len(kept.values) == 1 else 'are'} back",
         )
 
     async def _flush(self, found: Server, *, database: str) -> Plan:
@@ -212,7 +219,7 @@ class Planner:
             found,
             "flush",
             words=(database,),
-            summary=f"{title(self._link)} flush: all {count} keys",
+            summary=f"{title(self._link)} flush: {'all ' if count != 1 else ''}{keys(count)}",
             args={"database": database},
             before={"keys": count},
             after={"keys": 0},
@@ -283,6 +290,11 @@ class Planner:
         return " ".join((*words, f"name={self._link.name}") if self._several else words)
 
 
+def keys(count: int) -> str:
+    """1 key, 2 keys."""
+    return wording.counted(count, "key")
+
+
 def _in_bounds(count: int) -> bool:
     return count == 0 or _LEAST <= count <= _MOST
 
@@ -290,4 +302,5 @@ def _in_bounds(count: int) -> bool:
 def _sessions(count: Counted) -> tuple[str, ...]:
     if not count.refused:
         return ()
-    return (f"{count.refused} of them are such as are never shown, like sessions: people are logged out",)
+    which = "is such as is" if count.refused == 1 else "are such as are"
+    return (f"{count.refused} of them {which} never shown, like sessions: people are logged out",)

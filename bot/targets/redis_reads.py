@@ -12,7 +12,7 @@ from bot.targets.redis_values import Keys, title, value, whole
 from commands.actions import Answer, Table, TargetError
 from commands.values import shown
 from incidents.ports import RefusedError
-from incidents.wording import span
+from incidents.wording import counted, span
 
 _KEYS, _ROWS, _SLOW = 100, 50, 10  # how many keys, clients, slow commands
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -154,7 +154,7 @@ async def _memory(link: Link) -> Answer:
 
 async def _dbsize(link: Link) -> Answer:
     await _server(link)  # which refuses a cluster, where these would be some of the keys
-    return Answer(f"{title(link)} · {whole(await link.look('DBSIZE'), link)} keys")
+    return Answer(f"{title(link)} · {counted(whole(await link.look('DBSIZE'), link), 'key')}")
 
 
 async def _hitrate(link: Link) -> Answer:
@@ -201,7 +201,11 @@ async def _clients(link: Link) -> Answer:
     )
     more = f", the {_ROWS} oldest:" if len(found) > _ROWS else ""
     table = Table(("ID", "NAME", "ADDRESS", "FOR", "LAST"), rows, (0, 3))
-    return Answer(f"{title(link)} · {len(found)} clients{more}", table=table)
+    return Answer(f"{title(link)} · {counted(len(found), 'client')}{more}", table=table)
+
+
+def _match(count: int) -> str:
+    return "1 key matches" if count == 1 else f"{count} keys match"
 
 
 async def _keys(link: Link, keys: Keys, pattern: str) -> Answer:
@@ -213,7 +217,7 @@ async def _keys(link: Link, keys: Keys, pattern: str) -> Answer:
         if more := len(found) > _KEYS:
             break
     names = [masked(key, keys.refused) for key in sorted(found)[:_KEYS]]
-    count = f"more than {_KEYS}" if more else str(len(found))
+    count = f"more than {_KEYS} keys match" if more else _match(len(found))
     tail = f", {_KEYS} of them:" if more else ""
-    heading = f"{title(link)} · {count} keys match {pattern}{tail}"
+    heading = f"{title(link)} · {count} {pattern}{tail}"
     return Answer(heading, text="\n".join(names), file_name="keys.txt")

@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.targets.redis_dumps import Dumps, Value
 from bot.targets.redis_link import BrokenError, Line, Link
-from bot.targets.redis_plans import BATCH
+from bot.targets.redis_plans import BATCH, keys
 from bot.targets.redis_server import counted, scanned
 from bot.targets.redis_state import observed
 from bot.targets.redis_values import Keys, value
@@ -124,26 +124,28 @@ class Runner:
         planned = int(plan.before["keys"])
         most, gone = planned + planned // 10, 0
         try:
-            async for keys in scanned(line, str(plan.args["pattern"]), self._link.title):
-                for start in range(0, len(keys), BATCH):
-                    batch = keys[start : start + BATCH]
+            async for found in scanned(line, str(plan.args["pattern"]), self._link.title):
+                for start in range(0, len(found), BATCH):
+                    batch = found[start : start + BATCH]
                     room = most - gone
                     if room > 0:
                         gone += int(await line.change("UNLINK", *batch[:room]))
                         await progress(min(gone, planned), planned, "keys")
                     if len(batch) > room:
-                        return Outcome("failed", f"stopped after {gone} keys: more match than were approved")
+                        return Outcome("failed", f"stopped after {keys(gone)}: more match than were approved")
         except BrokenError as error:
-            raise BrokenError(f"{error}; {gone} of {planned} keys were deleted before") from error
+            raise BrokenError(f"{error}; {gone} of {keys(planned)} {_were(gone)} deleted before") from error
         except TargetError as error:
             if not gone:
                 raise
-            return Outcome("failed", f"{gone} of {planned} keys were deleted, then it failed: {error}")
+            return Outcome(
+                "failed", f"{gone} of {keys(planned)} {_were(gone)} deleted, then it failed: {error}"
+            )
         await progress(planned, planned, "keys")
         return await self._deleted(plan, gone)
 
     async def _deleted(self, plan: Plan, gone: int) -> Outcome:
-        told = plan.done if gone == plan.before["keys"] else f"{gone} keys deleted"
+        told = plan.done if gone == plan.before["keys"] else f"{keys(gone)} deleted"
         return Outcome("done", told, await self._now(plan))
 
     async def _restore(self, line: Line, plan: Plan, progress: Progress) -> Outcome:
@@ -167,7 +169,11 @@ class Runner:
         anew = sum(isinstance(reply, Exception) and "BUSYKEY" in str(reply) for reply in replies)
         counts = {"there anew": anew, "expired": total - len(alive), "refused": len(alive) - back - anew}
         left = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
-        return Outcome("done" if back else "failed", f"{back} of {total} keys are back; {left}", state)
+        return Outcome(
+            "done" if back else "failed",
+            f"{back} of {keys(total)} {'is' if back == 1 else 'are'} back; {left}",
+            state,
+        )
 
     async def _transaction(self, line: Line, *commands: tuple[Any, ...]) -> list[Any]:
         """The replies of EXEC. Until it is sent nothing is changed, so a failure before is a TargetError."""
@@ -193,3 +199,7 @@ class Runner:
         if kept.expires is None:
             return 0
         return max(1, round((kept.expires - self._clock.now()).total_seconds() * 1000))
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

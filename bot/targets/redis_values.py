@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.redact import REDACTED, Redactor
@@ -48,12 +48,21 @@ async def value(link: Link, keys: Keys, key: str) -> Answer:
         body = _safe(keys.redactor, key.replace(":", "_"), pairs[0][1], cut=count > _LONGEST)
         rest = f" · the first {_LONGEST} of {count} bytes" if count > _LONGEST else ""
     else:
-        lines = [
-            f"{name}: {_safe(keys.redactor, name or key, part)[:_LONGEST]}" for name, part in pairs[:_ENTRIES]
-        ]
-        body = "\n".join(lines)[: 4 * _LONGEST]
+        body = "\n".join(_parts(keys.redactor, key, pairs[:_ENTRIES]))[: 4 * _LONGEST]
         rest = f" · {kind} of {count}" + (f", {_ENTRIES} of them" if count > _ENTRIES else "")
     return Answer(f"{title(link)} · {key}{rest}", text=body, file_name="value.txt")
+
+
+def _parts(redactor: Redactor, key: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Line by line, as many as there is room for."""
+    size = 0
+    for name, part in pairs:
+        if size > 4 * _LONGEST:
+            return
+        beginning = part[:_LONGEST]
+        line = f"{name}: {_safe(redactor, name or key, beginning, cut=len(part) > _LONGEST)}"
+        size += len(line)
+        yield line
 
 
 def _safe(redactor: Redactor, name: str, found: str, *, cut: bool = False) -> str:

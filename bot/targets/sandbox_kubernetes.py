@@ -11,7 +11,7 @@ from bot.targets.sandbox_changes import SandboxTarget, done, undo
 from bot.targets.sandbox_state import Deployment, State
 from commands.actions import Answer, Outcome, Plan, Progress, TargetError
 from commands.catalogue import Service
-from commands.values import find_service, nearest, shown
+from commands.values import find_service, nearest, replicas_taken, shown
 from incidents.ports import RefusedError
 
 _MODE = "MAINTENANCE_MODE"
@@ -46,7 +46,7 @@ class SandboxKubernetes(SandboxTarget):
         name, count = service.name, deployment.replicas
         if not low <= replicas <= high:
             stop = " (0 needs two approvals.)" if low == 0 else ""
-            raise RefusedError(f"{name} takes {low} to {high} replicas; {replicas} is outside.{stop}")
+            raise RefusedError(f"{replicas_taken(service)}; {replicas} is outside.{stop}")
         if replicas == count:
             raise RefusedError(f"{name} already runs {count}.")
         back = undo("scale", f"{name} {count}", str(count), {"service": name, "replicas": count})

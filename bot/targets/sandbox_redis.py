@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.targets import sandbox_redis_reads as reads
+from bot.targets.guard import UnreachableError
 from bot.targets.sandbox_changes import SandboxTarget, done, undo
 from bot.targets.sandbox_redis_reads import matching
 from bot.targets.sandbox_state import Cache, State
 from bot.targets.sandbox_world import World
-from commands.actions import Answer, Outcome, Plan, Progress, TargetError
+from commands.actions import Answer, Outcome, Plan, Progress
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
+from incidents.wording import counted
 
 _SIZE = re.compile(r"([0-9]{1,12})(b|kb|mb|gb)?", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -47,6 +49,7 @@ class SandboxRedis(SandboxTarget):
             "policy": self._policy,
             "kill": self._kill,
             "del": self._delete,
+            "restore": self._restore,
             "flush": self._flush,
             "get": self._get,
         }
@@ -122,13 +125,19 @@ class SandboxRedis(SandboxTarget):
             cache,
             "del",
             words=(pattern,),
-            summary=f"{reads.title(cache)} del {pattern}: {count} keys",
+            summary=f"{reads.title(cache)} del {pattern}: {counted(count, 'key')}",
             args={"pattern": pattern},
             before={"keys": count},
             after={"keys": 0},
             effect="danger",
             notes=("gone for good, in batches of 500", *_sessions(cache, pattern)),
-            done=f"{count} keys deleted",
+            done=f"{counted(count, 'key')} deleted",
+        )
+
+    def _restore(self, cache: Cache, *, pattern: str) -> Plan:
+        raise RefusedError(
+            f"I hold nothing of {shown(pattern)} that could be brought back to {cache.name}: "
+            "the sandbox keeps no values of deleted keys. A real Redis gives those of a small deletion back."
         )
 
     def _flush(self, cache: Cache, *, database: str) -> Plan:
@@ -247,7 +256,7 @@ class SandboxRedis(SandboxTarget):
         """The knob of the Redis; TargetError while it is down."""
         cache = self._cache(args.get("name"))
         if cache.trouble == "down":
-            raise TargetError(f"{reads.title(cache).capitalize()} does not answer: connection refused.")
+            raise UnreachableError(f"{reads.title(cache).capitalize()} does not answer: connection refused.")
         return cache.trouble
 
     def _cache(self, name: str | None) -> Cache:

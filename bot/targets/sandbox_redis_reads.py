@@ -13,6 +13,8 @@ from commands.values import shown
 from incidents.ports import RefusedError
 
 _SHOWN = 100  # keys of one answer
+# What stands in a section alone, so that all of `info` fits on a screen, as that of a real server does.
+_DETAILS = ("run_id", "maxclients", "keyspace_hits", "keyspace_misses")
 
 
 def answer(cache: Cache, verb: str, args: Mapping[str, Any], now: int) -> Answer:
@@ -43,6 +45,7 @@ def _info(cache: Cache, now: int, section: str | None = None) -> Answer:
     sections: dict[str, dict[str, object]] = {
         "server": {
             "redis_version": "7.2.5",
+            "role": "primary",
             "run_id": cache.run_id,
             "uptime_in_days": (now - cache.created) // 86_400_000,
         },
@@ -64,7 +67,8 @@ def _info(cache: Cache, now: int, section: str | None = None) -> Answer:
     wanted = [section] if section else list(sections)
     if section and section not in sections:
         raise RefusedError(f"There is no section {shown(section)}; there are {', '.join(sections)}.")
-    rows = tuple((key, str(value)) for name in wanted for key, value in sections[name].items())
+    shown_here = [(key, value) for name in wanted for key, value in sections[name].items()]
+    rows = tuple((key, str(value)) for key, value in shown_here if section or key not in _DETAILS)
     rate = "" if section else f" · {hit_rate(cache, now)} hits"
     return Answer(
         f"{title(cache)} · {cache.memory} % of memory used{rate}",

@@ -57,6 +57,7 @@ _HINTS: dict[Any, str] = {
     int: "a number",
     registry.Duration: "30m, 2h, 3d",
     registry.Pattern: "a pattern such as session:*",
+    registry.Size: "512mb, 4gb",
     registry.Text: "the rest of the line",
 }
 

@@ -120,13 +120,26 @@ async def pending(*, ask: Ask) -> Answer:
             f"#{a.number}",
             change_text(a.plan),
             a.requester,
-            f"{len(a.approvals)} of {a.quorum}" if a.state == "pending" else a.state,
-            words.clock(a.expires_at, ask.now) if a.state == "pending" else "–",
+            _approvals(a),
+            words.clock(a.expires_at, ask.now) if a.waits else "–",
         )
         for a in found
     )
     table = Table(("NO", "CHANGE", "ASKED BY", "APPROVALS", "EXPIRES"), rows, right=(0,))
-    return Answer("1 change waits or runs" if len(rows) == 1 else f"{len(rows)} changes wait or run", table)
+    lines = tuple(
+        f"#{a.number} runs at {words.clock(a.break_glass_at, ask.now)}, break-glass by {a.break_glass_by}; "
+        f"/deny {a.number} stops it."
+        for a in found
+        if a.unvoted and a.break_glass_at is not None
+    )
+    told = "1 change waits or runs" if len(rows) == 1 else f"{len(rows)} changes wait or run"
+    return Answer(told, table, lines=lines)
+
+
+def _approvals(a: Action) -> str:
+    if a.unvoted:
+        return "break-glass"
+    return f"{len(a.approvals)} of {a.quorum}" if a.waits else a.state
 
 
 @command("why", effect="read", who="reporter")
@@ -140,9 +153,8 @@ async def why(number: int, *, ask: Ask) -> Answer:
     entries = await ask.reader.events(f"action-{number}")
     rows = timeline.rows(entries, zone=words.zone)
     lines = [_needs(ask, action), *(f"{words.clock(r.at, ask.now)}  {r.text}" for r in rows)]
-    return Answer(
-        f"#{number} {change_text(action.plan)}: {_STATES.get(action.state, action.state)}", lines=tuple(lines)
-    )
+    state = "waits to run without approval" if action.unvoted else _STATES.get(action.state, action.state)
+    return Answer(f"#{number} {change_text(action.plan)}: {state}", lines=tuple(lines))
 
 
 _STATES = {"pending": "waits for votes", "unknown": "outcome unknown", "void": "not run"}
@@ -155,5 +167,8 @@ def _needs(ask: Ask, action: Action) -> str:
     if action.state == "pending":
         others = [p for p in action.eligible if p != action.requester and p not in action.approvals]
         parts.append(f"{listed(others)} can vote" if others else "nobody else can vote")
+    if action.waits:
         parts.append(f"it expires at {when(ask, action.expires_at)}")
+    elif action.unvoted and action.break_glass_at is not None:
+        parts.append(f"it runs at {when(ask, action.break_glass_at)}, break-glass by {action.break_glass_by}")
     return "; ".join(parts)

@@ -85,21 +85,28 @@ def _waiting(ask: Ask, actions: Mapping[int, Action]) -> str:
     if not ask.people.can(ask.by, "approver"):
         return "–"
     mine = [
-        f"#{a.number}" for a in _open(actions.values()) if a.requester != ask.by and ask.by not in a.approvals
+        f"#{a.number}"
+        for a in actions.values()
+        if a.waits and a.requester != ask.by and ask.by not in a.approvals
     ]
     return f"your vote on {listed(mine)}" if mine else "–"
 
 
 def _pending(ask: Ask, actions: Iterable[Action]) -> list[str]:
+    clock, known = wording(ask).clock, list(actions)
     return [
-        f"Waits for votes: #{a.number} {change_text(a.plan)}, asked by {a.requester}, "
-        f"{len(a.approvals)} of {a.quorum} approvals, until {wording(ask).clock(a.expires_at, ask.now)}"
-        for a in _open(actions)[:_LAST]
+        *(
+            f"Runs at {clock(a.break_glass_at, ask.now)} without approval: #{a.number} {change_text(a.plan)}, "
+            f"break-glass by {a.break_glass_by}"
+            for a in known
+            if a.unvoted and a.break_glass_at is not None
+        ),
+        *(
+            f"Waits for votes: #{a.number} {change_text(a.plan)}, asked by {a.requester}, "
+            f"{len(a.approvals)} of {a.quorum} approvals, until {clock(a.expires_at, ask.now)}"
+            for a in [a for a in known if a.waits][:_LAST]
+        ),
     ]
-
-
-def _open(actions: Iterable[Action]) -> list[Action]:
-    return [a for a in actions if a.state == "pending"]
 
 
 def _decided(ask: Ask, entries: Sequence[Entry]) -> list[str]:

@@ -36,7 +36,8 @@ async def undo(number: int | None = None, *, ask: Ask, ops: Ops) -> Undo:
             "Ask for the change that you want now."
         )
     made = await target.plan(str(back["verb"]), **back["args"])
-    return Undo(made, action.number, approvals.undo_is_covered(action, ask.now))
+    covered = approvals.undo_is_covered(action, ask.now) and not made.graver_than(plan)
+    return Undo(made, action.number, covered)
 
 
 async def _chosen(ask: Ask, number: int | None) -> Action:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from commands.actions import Answer, Ops, Plan
 from commands.operations.prometheus import as_typed
 from commands.registry import Duration, Text, command
+from commands.values import shown
 from incidents.ports import RefusedError
 
 
@@ -37,10 +38,18 @@ async def silence(matchers: Text, over: Duration | None = None, *, why: str | No
     /silence service=realtime 1h why="planned work"      all of a service, which is broad
     """
     if over is None:
-        raise RefusedError("Say for how long, at the end, as in silence alertname=RedisDown 1h.")
+        raise _endless(matchers)
     return await ops.target("alertmanager").plan(
         "silence", matchers=as_typed(matchers), seconds=over, why=why
     )
+
+
+def _endless(matchers: str) -> RefusedError:
+    """The sentence for a silence without an end; it names a last word that is no matcher."""
+    *first, last = matchers.split()
+    typed = first and not set("=~!{}") & set(last) and last[-1].isalnum()
+    said = f"{shown(last)} is no length of time. " if typed else ""
+    return RefusedError(f"{said}Say for how long, at the end, as in silence alertname=RedisDown 1h.")
 
 
 @command("unsilence", effect="change")

@@ -6,22 +6,19 @@ from typing import Annotated
 
 from commands.actions import Answer, Ops, Plan, Target
 from commands.catalogue import Service
+from commands.operations.runtimes import run_by
 from commands.registry import Duration, Name, Range, command
-from incidents.ports import RefusedError
 
 
-def of_service(service: Service, ops: Ops) -> Target:
+def of_service(service: Service, ops: Ops, verb: str, *words: object) -> Target:
     """The target that runs a service; RefusedError where that is no docker compose."""
-    if service.runtime != "compose":
-        where = "in Kubernetes" if service.runtime == "kubernetes" else "under nothing that I operate"
-        raise RefusedError(f"{service.name} runs {where}, not under docker compose.")
-    return ops.target("compose")
+    return run_by("compose", service, ops, f"compose {verb}", *words)
 
 
 async def read(verb: str, service: Service | None, target: str | None, ops: Ops) -> Answer:
     """A read of one service, or of the whole project."""
     if service is not None:
-        return await of_service(service, ops).read(verb, service=service.name)
+        return await of_service(service, ops, verb).read(verb, service=service.name)
     return await ops.target("compose").read(verb, cluster=target)
 
 
@@ -62,7 +59,7 @@ async def logs(
     /compose logs instance-manager grep=timeout         lines holding a word, whatever its case
     /compose logs instance-manager container=2          of its second container alone
     """
-    return await of_service(service, ops).read(
+    return await of_service(service, ops, "logs").read(
         "logs", service=service.name, since=since, tail=tail, grep=grep, container=container
     )
 
@@ -73,7 +70,7 @@ async def restart(service: Service, *, ops: Ops) -> Plan:
 
     /compose restart instance-manager    each has to run, and be healthy, before the next; cannot be undone
     """
-    return await of_service(service, ops).plan("restart", service=service.name)
+    return await of_service(service, ops, "restart").plan("restart", service=service.name)
 
 
 @command("compose scale", effect="change")
@@ -83,7 +80,9 @@ async def scale(service: Service, replicas: Annotated[int, Range(0, 1000)], *, o
     /compose scale instance-manager 3            further ones are copies of the newest
     /compose scale instance-manager 1 for 30m    the newest go; back by itself after thirty minutes
     """
-    return await of_service(service, ops).plan("scale", service=service.name, replicas=replicas)
+    return await of_service(service, ops, "scale", replicas).plan(
+        "scale", service=service.name, replicas=replicas
+    )
 
 
 @command("compose memory", effect="change")
@@ -92,4 +91,4 @@ async def memory(service: Service, size: Name, *, ops: Ops) -> Plan:
 
     /compose memory instance-manager 4g    k, m and g count in steps of 1024
     """
-    return await of_service(service, ops).plan("memory", service=service.name, size=size)
+    return await of_service(service, ops, "memory").plan("memory", service=service.name, size=size)

@@ -6,17 +6,15 @@ from typing import Annotated, Literal
 
 from commands.actions import Answer, Ops, Plan, Target
 from commands.catalogue import Service
+from commands.operations.runtimes import run_by, some_service
 from commands.registry import Duration, Name, Range, command
 from commands.values import find_service
 from incidents.ports import RefusedError
 
 
-def of_service(service: Service, ops: Ops) -> Target:
+def of_service(service: Service, ops: Ops, command: str, *words: object) -> Target:
     """The target that runs a service; RefusedError where that is no Kubernetes."""
-    if service.runtime != "kubernetes":
-        where = "docker compose" if service.runtime == "compose" else "nothing that I operate"
-        raise RefusedError(f"{service.name} runs under {where}, not Kubernetes.")
-    return ops.target("kubernetes")
+    return run_by("kubernetes", service, ops, command, *words)
 
 
 async def read(
@@ -24,11 +22,12 @@ async def read(
 ) -> Answer:
     """A read of one service, or of a namespace in its place."""
     if (service is None) == (namespace is None):
+        named = some_service("kubernetes", ops)
         raise RefusedError(
-            f"Say which service, or which namespace: {verb} realtime, {verb} namespace=production."
+            f"Say which service, or which namespace: {verb} {named}, {verb} namespace=production."
         )
     if service is not None:
-        return await of_service(service, ops).read(verb, service=service.name)
+        return await of_service(service, ops, verb).read(verb, service=service.name)
     return await ops.target("kubernetes").read(verb, namespace=namespace, cluster=cluster)
 
 
@@ -53,7 +52,7 @@ async def describe(name: Name, *, cluster: Name | None = None, ops: Ops) -> Answ
     """
     service = ops.catalogue.service(name)
     if service is not None:
-        return await of_service(service, ops).read("describe", service=service.name)
+        return await of_service(service, ops, "describe").read("describe", service=service.name)
     return await ops.target("kubernetes").read("describe", pod=name, cluster=cluster)
 
 
@@ -91,7 +90,7 @@ async def rollout(service: Service, *, ops: Ops) -> Answer:
 
     /rollout realtime    the newest revision first; /rollback takes the numbers
     """
-    return await of_service(service, ops).read("rollout", service=service.name)
+    return await of_service(service, ops, "rollout").read("rollout", service=service.name)
 
 
 @command("logs", effect="read")
@@ -113,7 +112,7 @@ async def logs(
     /logs realtime grep="active connections"  or several words
     /logs realtime previous                   what the container before the last restart said
     """
-    return await of_service(service, ops).read(
+    return await of_service(service, ops, "logs").read(
         "logs", service=service.name, since=since, tail=tail, grep=grep, previous=previous, pod=pod
     )
 
@@ -126,7 +125,9 @@ async def scale(service: Service, replicas: Annotated[int, Range(0, 1000)], *, o
     /scale realtime 10 for 30m    go back by itself after thirty minutes
     /scale realtime 0             stop it; needs two approvals
     """
-    return await of_service(service, ops).plan("scale", service=service.name, replicas=replicas)
+    return await of_service(service, ops, "scale", replicas).plan(
+        "scale", service=service.name, replicas=replicas
+    )
 
 
 @command("restart", effect="change")
@@ -135,7 +136,7 @@ async def restart(service: Service, *, ops: Ops) -> Plan:
 
     /restart realtime    followed until every pod is new and ready; cannot be undone
     """
-    return await of_service(service, ops).plan("restart", service=service.name)
+    return await of_service(service, ops, "restart").plan("restart", service=service.name)
 
 
 @command("rollback", effect="change")
@@ -147,7 +148,9 @@ async def rollback(
     /rollback realtime      to the revision before the present one
     /rollback realtime 2    to revision 2; /rollout realtime lists them
     """
-    return await of_service(service, ops).plan("rollback", service=service.name, revision=revision)
+    return await of_service(service, ops, "rollback").plan(
+        "rollback", service=service.name, revision=revision
+    )
 
 
 @command("maintenance", effect="change")
@@ -157,7 +160,9 @@ async def maintenance(service: Service, state: Literal["on", "off"], *, ops: Ops
     /maintenance realtime on            sets MAINTENANCE_MODE in its config map, then restarts the pods
     /maintenance realtime on for 30m    and off again after thirty minutes
     """
-    return await of_service(service, ops).plan("maintenance", service=service.name, state=state)
+    return await of_service(service, ops, "maintenance").plan(
+        "maintenance", service=service.name, state=state
+    )
 
 
 @command("toggle", effect="change")
@@ -167,6 +172,6 @@ async def toggle(service: Service, key: Name, new: Name, *, expect: Name | None 
     /toggle realtime BACKPRESSURE_THRESHOLD 0.9               where it has its normal value now
     /toggle realtime BACKPRESSURE_THRESHOLD 0.9 expect=0.85   where it has this one; refused otherwise
     """
-    return await of_service(service, ops).plan(
+    return await of_service(service, ops, "toggle").plan(
         "toggle", service=service.name, key=key, new=new, expect=expect
     )

@@ -31,7 +31,7 @@ async def hpa(
         return await read("hpa", service, namespace, ops, cluster)
     if service is None or high is None:
         raise RefusedError("Say both bounds, the smaller one first: hpa realtime 2 8.")
-    return await of_service(service, ops).plan("hpa", service=service.name, low=low, high=high)
+    return await of_service(service, ops, "hpa").plan("hpa", service=service.name, low=low, high=high)
 
 
 @command("endpoints", effect="read")
@@ -95,7 +95,7 @@ async def pause(service: Service, *, ops: Ops) -> Plan:
     /pause realtime            no new pods until it is resumed
     /pause realtime for 30m    and on again after thirty minutes
     """
-    return await of_service(service, ops).plan("pause", service=service.name)
+    return await of_service(service, ops, "pause").plan("pause", service=service.name)
 
 
 @command("resume", effect="change")
@@ -104,7 +104,7 @@ async def resume(service: Service, *, ops: Ops) -> Plan:
 
     /resume realtime    followed until every pod is new and ready
     """
-    return await of_service(service, ops).plan("resume", service=service.name)
+    return await of_service(service, ops, "resume").plan("resume", service=service.name)
 
 
 @command("pod delete", effect="change")
@@ -154,5 +154,5 @@ async def probe(
     """
     service = ops.catalogue.service(name)
     if service is not None:
-        return await of_service(service, ops).read("probe", service=service.name, what=what, of=of)
+        return await of_service(service, ops, "probe").read("probe", service=service.name, what=what, of=of)
     return await ops.target("kubernetes").read("probe", pod=name, what=what, of=of, cluster=cluster)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from commands.actions import Answer, Ops, Plan
-from commands.registry import Name, Pattern, command
+from commands.registry import Name, Pattern, Size, command
 
 Section = Literal["server", "clients", "memory", "stats", "keyspace"]
 Policy = Literal[
@@ -109,7 +109,7 @@ async def get(key: Name, *, name: Name | None = None, ops: Ops) -> Answer | Plan
 
 
 @command("redis maxmemory", effect="change")
-async def maxmemory(size: Name, *, name: Name | None = None, ops: Ops) -> Plan:
+async def maxmemory(size: Size, *, name: Name | None = None, ops: Ops) -> Plan:
     """Set how much memory Redis may use.
 
     /redis maxmemory 4gb            kb, mb and gb count in steps of 1024

@@ -37,8 +37,8 @@ incident alice  /status fixed                           status is one of investi
 incident alice  /scale realtime                         scale needs REPLICAS, as in “/scale realtime 10”.
 incident alice  /scale 10 realtime                      There is no service "10". “/health all” lists the services.
 incident alice  /scale realtme 10                       Did you mean realtime?
-incident alice  /scale realtime ten                     realtime takes 0 to 20 replicas, in digits
-incident alice  /scale realtime —1                      realtime takes 0 to 20 replicas, in digits
+incident alice  /scale realtime ten                     realtime takes 0 to 20 replicas; "ten" is no whole number
+incident alice  /scale realtime —1                      realtime takes 0 to 20 replicas; —1 is outside
 incident alice  /scale realtime 200                     200 is outside
 incident alice  /scale realtime 9 for a while           for is a number and a unit, as in 90s, 30m
 incident alice  /scale realtime 9 -dry-run              Did you mean --dry-run?

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.app import registry
 from commands.catalogue import Service
-from commands.registry import Argument, Command, Duration, Name, Pattern, Person, Text
+from commands.registry import Argument, Command, Duration, Name, Pattern, Person, Size, Text
 
 REGISTRY = registry()
 COMMANDS = [REGISTRY.commands[name] for name in REGISTRY.names()]
@@ -24,6 +24,7 @@ RIGHT: dict[Any, str] = {
     Person: "@bob",
     Name: "realtime",
     Pattern: "session:*",
+    Size: "4gb",
     Duration: "30m",
     Text: "it drops again",
 }

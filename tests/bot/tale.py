@@ -203,14 +203,14 @@ class Tale:
         self.says = made
         return made
 
-    def card(self, number: int | None = None, progress: Any = None, waiting: int = 0) -> str:
+    def card(self, number: int | None = None, progress: Any = None, requests: Any = ()) -> str:
         """A card as it is now, as plain text with its buttons."""
-        card = self.made(number, progress, waiting)
+        card = self.made(number, progress, requests)
         return self.plain(card.template, card.data) + "".join(f" [{b.label}]" for b in card.buttons)
 
-    def made(self, number: int | None = None, progress: Any = None, waiting: int = 0) -> Card:
+    def made(self, number: int | None = None, progress: Any = None, requests: Any = ()) -> Card:
         if number is None:
-            return incident_card(self.i, facts=self.facts(), waiting=waiting)
+            return incident_card(self.i, facts=self.facts(), requests=requests)
         return action_card(self.actions[number], facts=self.facts(), progress=progress)
 
     # -- reading ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bot import announce
+from bot.announce_actions import way_back
 from bot.chat import Say
 from bot.resources import resource
 from incidents import due, life
@@ -190,12 +191,17 @@ def everything() -> list[tuple[Tale, list[Say]]]:
         e.ActionFinished(at=now, actor=e.BOT, text="done", after={}, seconds=4),
         e.RevertAnnounced(at=now, actor=e.BOT, revert_at=now + timedelta(minutes=5)),
         e.RevertDue(at=now, actor=e.BOT, due=now),
+        e.RevertBlocked(at=now, actor=e.BOT, why="it is away", again_at=now + timedelta(minutes=1)),
         e.WatchEnded(at=now, actor=e.BOT, verdict="worse", value=0.5, text="worse than before: p95 1 → 2 s"),
         e.WatchEnded(at=now, actor=e.BOT, verdict="unmeasured", value=None, text="p95 cannot be compared"),
     ):
         t.actions.clear()
         keep(t, t.act(7, proposed(now)))
         keep(t, t.act(7, kind))
+    t.actions.clear()
+    keep(t, t.act(7, proposed(now)))
+    keep(t, t.act(7, e.BreakGlassInvoked(at=now, actor="alice", reason="nobody awake", runs_at=now)))
+    keep(t, t.act(7, e.ActionApproved(at=now, actor=e.BOT, voters=(), why="break-glass by alice")))
     return found
 
 
@@ -223,7 +229,7 @@ def test_every_template_renders_and_keeps_the_rules_of_style() -> None:
     signs = re.compile("[🔴🟠🟡🔵🟢🔔⏰🛎🔐⏳✅❌❓📌]|⚠️")
     for tale, says in everything():
         for say in says:
-            if say.op not in ("say", "direct", "contact", "whisper"):
+            if say.op not in ("say", "direct", "contact", "whisper", "edit"):
                 continue
             seen.add(say.template)
             text = tale.plain(say.template, say.data)
@@ -253,6 +259,7 @@ def test_nothing_but_the_log_reaches_the_outbox() -> None:
                 "contact",
                 "react",
                 "whisper",
+                "edit",
             )
             if say.op == "card":
                 assert say.lane == 2
@@ -898,6 +905,43 @@ def test_break_glass_pages_the_team_lead_who_can_stop_it() -> None:
     assert tale.says[1].buttons[0].value == "/deny 7"
 
 
+def test_what_was_said_of_broken_glass_ends_with_its_delay() -> None:
+    """Nobody is offered to stop what runs already, nor called again."""
+    tale = asked()
+    runs_at = tale.now + timedelta(minutes=1)
+    tale.act(
+        7, e.BreakGlassInvoked(at=tale.now, actor="alice", reason="nobody else is awake", runs_at=runs_at)
+    )
+    [said] = [say for say in tale.says if say.op == "say"]
+    tale.act(7, e.ActionApproved(at=runs_at, actor=e.BOT, voters=(), why="break-glass by alice"))
+    [edit] = [say for say in tale.says if say.op == "edit"]
+    assert (edit.ref, edit.channel, edit.buttons) == (said.ref, said.channel, ())
+    assert tale.plain(edit.template, edit.data).split("\n") == [
+        "🔐 alice broke the glass for #7: nobody else is awake.",
+        "scale realtime 3 → 10",
+        "The time to stop it is over; the card of #7 says what comes of it.",
+    ]
+
+
+def test_broken_glass_that_was_stopped_says_so() -> None:
+    tale = asked()
+    tale.act(7, e.BreakGlassInvoked(at=tale.now, actor="alice", reason="x", runs_at=tale.now))
+    tale.act(7, e.ActionDenied(at=tale.now, actor="bob", why="no"))
+    [edit] = [say for say in tale.says if say.op == "edit"]
+    assert "It did not run; the card of #7 says why." in tale.plain(edit.template, edit.data)
+
+
+def test_a_phone_is_told_of_broken_glass_in_the_zone_of_the_team() -> None:
+    """As on the pages, and with what the number stands for."""
+    tale = asked()
+    runs_at = tale.now + timedelta(minutes=1)
+    tale.act(7, e.BreakGlassInvoked(at=tale.now, actor="alice", reason="nobody is awake", runs_at=runs_at))
+    phone = next(say for say in tale.says if say.op == "direct")
+    told = tale.plain("page_contact", phone.data)
+    assert "alice runs #7 (scale realtime 3 → 10) without approval at 02:31 CET: nobody is awake." in told
+    assert "UTC" not in told
+
+
 def test_break_glass_outside_of_incidents_still_tells_the_team_lead() -> None:
     tale = Tale()
     tale.act(7, proposed(tale.now, incident=None))
@@ -919,6 +963,38 @@ def test_going_back_is_announced_with_a_way_to_keep_it() -> None:
         "⏳ #7 goes back by itself at 02:35 CET, in 5 min: scale realtime 10 → 3\n@alice Keep stops that. [Keep]"
     )
     assert tale.says[0].buttons[0].value == "/keep 7"
+
+
+@pytest.mark.parametrize(
+    ("plan", "back"),
+    [
+        (
+            {
+                "summary": "redis cache maxmemory no limit → 512mb",
+                "before": {"maxmemory": "no limit"},
+                "after": {"maxmemory": "512mb"},
+            },
+            "redis cache maxmemory 512mb → no limit",
+        ),
+        (
+            {"summary": "redis maxmemory 64mb → 4gb", "before": {"maxmemory": 64}, "after": {"maxmemory": 4}},
+            "redis maxmemory 4gb → 64mb",
+        ),
+        (
+            {
+                "summary": "rollback web v2 → v1 (revision 4 → 3)",
+                "before": {"revision": 4},
+                "after": {"revision": 3},
+            },
+            "rollback web v1 → v2 (revision 3 → 4)",
+        ),
+        ({"summary": "restart realtime", "before": {}, "after": {}}, "restart realtime"),
+    ],
+)
+def test_the_way_back_turns_whole_values_around(plan: dict[str, Any], back: str) -> None:
+    """Values of several words too."""
+    action = asked().actions[7]
+    assert way_back(replace(action, plan={**action.plan, **plan})) == back
 
 
 def test_an_expired_request_mentions_who_asked() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.cards import action_card
 from incidents import events as e
 from incidents import life
 from tests.bot.tale import NIGHT, PLAN, POLICY, Tale, proposed, roster
@@ -30,7 +31,7 @@ def lines(card: str) -> list[str]:
 def test_the_card_of_a_new_incident() -> None:
     """MESSAGES: the sign and the word of the severity, who has it, what comes next and when."""
     tale = opened()
-    assert lines(tale.card(waiting=1)) == [
+    assert lines(tale.card(requests=[asked().actions[7]])) == [
         "🔴 Critical · INC-42 Redis is down · realtime",
         "Not acknowledged, open since 02:30 CET · owner – · commander –",
         "Next: first response due 02:45 CET · team lead paged 03:00 CET",
@@ -288,6 +289,32 @@ def test_break_glass_says_when_it_runs_and_who_stops_it() -> None:
         "🔐 #7 runs at 02:35 CET without approval (break-glass by alice): scale realtime 3 → 10 · production"
     )
     assert "[Stop] [Details]" in tale.card(7)
+
+
+def test_broken_glass_waits_for_no_vote() -> None:
+    """The incident's card says when it runs, and counts it among nothing that waits."""
+    tale = asked()
+    runs_at = tale.now + timedelta(minutes=5)
+    tale.act(7, e.BreakGlassInvoked(at=tale.now, actor="alice", reason="x", runs_at=runs_at))
+    told = tale.card(requests=[tale.actions[7]])
+    assert "#7 runs at 02:35 CET, break-glass" in told
+    assert "waiting" not in told
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_what_was_taken_back_says_by_which_number(unknown: bool) -> None:
+    """And offers neither to take it back nor to keep it."""
+    tale = asked()
+    started(tale)
+    if unknown:
+        tale.act(7, e.ActionUnknown(at=tale.now, actor=e.BOT, text="the connection broke", observed={}))
+    else:
+        until = tale.now + timedelta(minutes=30)
+        done = e.ActionFinished(at=tale.now, actor=e.BOT, text="", after={}, seconds=1, revert_at=until)
+        tale.act(7, done)
+    card = action_card(tale.actions[7], facts=tale.facts(), progress=None, taken_back_by=8)
+    assert "Taken back by #8." in tale.plain(card.template, card.data)
+    assert [b.label for b in card.buttons] == (["Follow"] if unknown else [])
 
 
 def test_the_frozen_plan_reads_alike_in_every_state() -> None:

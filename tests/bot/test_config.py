@@ -18,6 +18,7 @@ from bot.config_values import duration, worse_by
 from bot.resources import resource
 from commands.catalogue import Service, Toggle, WatchTerms
 from incidents.policy import Severity, Step, digest, from_data, to_data
+from tests.servers.redis_server import certificate
 
 EXAMPLE = resource("watchbell.example.yaml").read_text(encoding="utf-8")
 MANUAL = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -511,6 +512,7 @@ def test_the_rotation_in_the_example_s_comment_is_right(tmp_path: Path) -> None:
 def test_the_settings_in_the_example_s_comments_are_right(tmp_path: Path) -> None:
     """Those of Slack, Matrix, the databases and the password, taken out of their comments."""
     text = re.sub(r"^( +)# ((?:  )?\w+:)", r"\1\2", EXAMPLE, flags=re.MULTILINE)
+    text = with_files(text, tmp_path)
     names = sorted(set(re.findall(r"_env: (\w+)", text)))
     assert {"WATCHBELL_REDIS_URL", "WATCHBELL_SLACK_BOT_TOKEN", "WATCHBELL_WEB_PASSWORD"} <= set(names)
     path = tmp_path / "watchbell.yaml"
@@ -520,6 +522,12 @@ def test_the_settings_in_the_example_s_comments_are_right(tmp_path: Path) -> Non
     assert found.platforms["slack"]["bot_token"].get_secret_value() == "value of WATCHBELL_SLACK_BOT_TOKEN"
     assert found.catalogue.redis["redis"]["url"].get_secret_value() == "value of WATCHBELL_REDIS_URL"
     assert found.web.password is not None
+
+
+def with_files(text: str, folder: Path) -> str:
+    """The files that targets name, in this folder."""
+    certificate(folder)
+    return re.sub(r"(ca_file|certificate|key|kubeconfig): /\S+?(?=[\s,}])", rf"\1: {folder}/server.crt", text)
 
 
 # -- the environment ------------------------------------------------------------------------------

@@ -42,6 +42,17 @@ async def test_a_home_shows_incidents_what_waits_for_the_person_and_who_is_on_ca
         assert "asks" not in for_alice
 
 
+async def test_a_home_says_when_broken_glass_runs(tmp_path: Path) -> None:
+    """Whoever can stop it has the button for that."""
+    async with chatting(tmp_path) as chat:
+        await chat.alice.says("/scale realtime 10")
+        await chat.alice.says("/breakglass 1 nobody is awake")
+        shown = (await house(chat).home("bob"))[1]
+        told = "#1 runs at 03:31 CET without approval (break-glass by alice): scale realtime 3 → 10"
+        assert told in shown.plain
+        assert [b.label for b in shown.buttons] == ["Stop", "Details"]
+
+
 async def test_a_home_of_somebody_unknown_says_so_and_nothing_else(tmp_path: Path) -> None:
     async with chatting(tmp_path) as chat:
         [only] = await house(chat).home("zoe")

@@ -458,7 +458,7 @@ def test_exit_status_0_where_all_is_well(home: Home) -> None:
     done = run(home)
     assert done.exit_code == 0, done.output
     first, second, *_ = done.stdout.splitlines()
-    assert first.endswith("is in order: 4 people, 2 services, 1 policies (ish).")
+    assert first.endswith("is in order: 4 people, 2 services, 1 policy (ish).")
     assert second.startswith(f"matrix ok    homeserver: {home.server.url} speaks v1.")
     assert done.stderr == ""
 

@@ -198,6 +198,36 @@ def test_files_of_every_editor_are_read() -> None:
         ps.decode(b"restart\n\xff\xfe\x00", "x")
 
 
+def test_every_line_that_cannot_be_read_is_told() -> None:
+    """As `check` does; the first of very many, and how many more."""
+    told = fault("wait soon\nrestart\nexpect\nalice in ops: x").splitlines()
+    assert [line.split(": ")[0] for line in told] == ["x.play:1", "x.play:3", "x.play:4"]
+    told = fault("wait soon\n" * 25).splitlines()
+    assert len(told) == 21
+    assert told[-1] == "x.play:21: There are 5 more faults from here on."
+    assert len(fault("wait soon\n\x00\nwait soon").splitlines()) == 1, "this is no script"
+
+
+async def test_every_alert_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """And nothing is played."""
+    script = tmp_path / "my.play"
+    script.write_text("alert a.json\nrestart\nalert b.json\n", "utf-8")
+    out, err = io.StringIO(), io.StringIO()
+    assert (
+        await play([script], config=None, data=None, json=False, out=out, err=err, stage_factory=never) == 2
+    )
+    told = err.getvalue().splitlines()
+    assert [line.split(": ")[0] for line in told] == [f"{script}:1", f"{script}:3"]
+    assert "b.json cannot be read: No such file" in told[1]
+
+
+@asynccontextmanager
+async def never(**_given: object) -> AsyncIterator[Stage]:
+    """No stage: what cannot be read is not played."""
+    raise AssertionError("nothing is to be played")
+    yield
+
+
 def read(source: str | bytes) -> Script | ScriptError:
     """The script, or why it cannot be read."""
     try:

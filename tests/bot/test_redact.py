@@ -52,6 +52,79 @@ SECRETS = [
     ("config:requirepass\nconfig:requirepass foobared", "foobared"),
     ("AUTH foobared", "foobared"),
     ("psql --password geheim99", "geheim99"),
+    ('psql --password "geheim 99"', "99"),
+]
+
+# Shapes of assignments and lists; what must go is "geheim99" each time.
+SHAPES = [
+    # JSON within JSON, once and twice
+    r'{"msg":"{\"user\":\"a\",\"password\":\"geheim99\"} failed"}',
+    r'{"a":"{\"b\":\"{\\\"token\\\":\\\"x geheim99\\\"}\"}"}',
+    r'{"msg":"{\"tokens\":[\"x\",\"geheim99\"]}"}',
+    r'{"msg":"{\"password\":\"ab\\\"geheim99\"}"}',
+    # lists and objects
+    'tokens: ["geheim99"]',
+    '{"tokens": ["x", "geheim99"]}',
+    '{"password": {"value": "geheim99"}}',
+    '{"password_history": ["x", "geheim99"]}',
+    '{"secrets": {"a": {"b": ["x]", "geheim99"]}}}',
+    '{"secrets": [[[[[["x"], "geheim99"]]]]]}',
+    '{"tokens": [\n  "x",\n  "geheim99"\n]}',
+    '{"tokens": ["x", "geheim99',
+    'tokens=[]string{"x", "geheim99"}',
+    "secrets=map[a:x b:geheim99]",
+    'token=Some("geheim99")',
+    "DETAIL: Key (api_key)=(geheim99) already exists.",
+    # long values
+    f'"refresh_token":"0.{"x" * 600}geheim99"',
+    f"password={'x' * 3000}geheim99",
+    f"token: eyJ{'x' * 5000}.{'x' * 5000}.geheim99",
+    # colours, as terminals have them and as they are made printable
+    "\x1b[31mpassword\x1b[0m=geheim99",
+    "\x1b[31mpassword \x1b[0m=geheim99",
+    "\x1b[36mpassword\x1b[0m=\x1b[35mgeheim99\x1b[0m",
+    "\ufffd[36mpassword\ufffd[0m=\ufffd[35mgeheim99\ufffd[0m",
+    '\x1b[34;1m"password"\x1b[0m\x1b[1;39m:\x1b[0m \x1b[0;32m"geheim99"\x1b[0m',
+    r'{"log":"\u001b[36mpassword\u001b[0m=geheim99"}',
+    # quotes and signs within
+    "password=b'geheim99'",
+    r'"password":"ab\"geheim99"',
+    r"password='it\'s geheim99'",
+    "password='ab geheim99",
+    "password=ab,geheim99",
+    "password=ab&geheim99",
+    "password=ab;geheim99",
+    "password=a}geheim99",
+    "password := geheim99",
+    "password == geheim99",
+    "password%3Dgeheim99",
+    "config[\"password\"] = 'geheim99'",
+    "token: Bearer geheim99",
+    "password: |\n  x\n  geheim99\nuser: a",
+    # a name here, its value there
+    '{"name":"DB_PASSWORD","value":"geheim99"}',
+    r'{"env":"[{\"name\":\"DB_PASSWORD\",\"value\":\"geheim99\"}]"}',
+    "- name: DB_PASSWORD\n  value: geheim99",
+    '<property name="db.password" value="geheim99"/>',
+    "Key=DB_PASSWORD,Value=geheim99",
+    # further names
+    "MYSQL_PWD=geheim99",
+    "pass=geheim99",
+    '"pass":"geheim99"',
+    "DBPASS=geheim99",
+    "user.pass: geheim99",
+    "AccountName=x;AccountKey=geheim99==;EndpointSuffix=y",
+    "Set-Cookie: session=geheim99; HttpOnly",
+    "Cookie: a=b; session=geheim99",
+    '{"Cookie": "session=geheim99"}',
+    "<password>geheim99</password>",
+    '<db:password type="plain">geheim99</db:password>',
+    "Authorization: ApiKey-v1 geheim99",
+    # addresses
+    f"redis://u:{'x' * 300}geheim99@host",
+    "redis://u:1234/geheim99@host",
+    "mongodb://a:x@geheim99@h1,h2/db",
+    "postgres://a:geheim99@h,redis://:geheim99@h",
 ]
 
 ORDINARY = [
@@ -67,6 +140,34 @@ ORDINARY = [
     "3 passengers: alice, bob, carol",
     "VALIDATION_STRICT_MODE false → true, secret: –",
     "devops@customizable-chatbots.com or +1-800-CHATBOT-911",
+    "3 passed, 1 failed, 2 passing, passed=3",
+    "--- PASS: TestLogin (0.00s)",
+    "pass: 12, fail: 0, tests_pass_rate: 98%",
+    "bypass=true, bypass: the proxy, compass: north",
+    "tokens per second: 412",
+    "tokens/s: 412.5",
+    "(max_tokens=4096)",
+    "completion_tokens: 17 prompt_tokens 128",
+    "total_tokens: 12,345,678 token_count=123456789",
+    '{"total_tokens":1234567,"model":"x"}',
+    '{"completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": null}, "b": 1}',
+    'tokens: {"small-1": 12345678, "large-2": 5}',
+    "tokens: [1, 2, 3]",
+    "tokenizer=bert",
+    "key=realtime, value: 10",
+    "keyspace_hits:12345678\r\nexpired_keys:123456789\r\ndb0:keys=12,expires=3,avg_ttl=0",
+    "cookie banner: closed; a cookie: the small one",
+    "monkey=1",
+    "primary key (id)",
+    'FATAL: password authentication failed for user "app"',
+    "OLDPWD=/home/app",
+    "usage: login <user> <password>\nthen <enter>",
+    "password:\n  user: bob",
+    'password="" token=[] secret={}',
+    "http://h:8080/users/a@b.com",
+    "https://registry:5000/npm/@scope/pkg",
+    "redis://h:6379/0 bob@example.com",
+    '{"msg":"bad token","user":"bob"}',
 ]
 
 
@@ -76,6 +177,17 @@ def test_secrets_go(text: str, secret: str) -> None:
     told = Redactor().redact(f"look: {text}" if not text.startswith("AUTH") else text)
     assert secret not in told
     assert REDACTED in told
+
+
+@pytest.mark.parametrize("text", SHAPES)
+def test_secrets_go_in_every_shape(text: str) -> None:
+    """SAFETY 20: also within lists, objects, quotes and colours; and at once, not only the second time."""
+    redact = Redactor().redact
+    told = redact(text)
+    assert "geheim99" not in told
+    assert REDACTED in told
+    assert redact(told) == told
+    assert "geheim99" not in redact(f"İ {text}")
 
 
 @pytest.mark.parametrize("text", ORDINARY)
@@ -90,6 +202,17 @@ def test_what_stands_beside_a_secret_stays() -> None:
     assert redact('{"password": "x1", "user": "app"}') == '{"password": "‹redacted›", "user": "app"}'
     assert redact("postgres://app:s3cr3t@db:5432/chat") == "postgres://‹redacted›db:5432/chat"
     assert redact("Authorization: Bearer abcdef0123456789") == "Authorization: Bearer ‹redacted›"
+    assert redact('{"tokens":["x1"],"user":"app"}') == '{"tokens":[‹redacted›],"user":"app"}'
+    assert redact('{"a":{"token":{"b":"c"}},"d":1}') == '{"a":{"token":{‹redacted›}},"d":1}'
+    assert redact(r'{"m":"{\"password\":\"x1\",\"user\":\"app\"}"}') == (
+        r'{"m":"{\"password\":\"‹redacted›\",\"user\":\"app\"}"}'
+    )
+    assert redact("Password=B'x1',user=app") == "Password=B'‹redacted›',user=app"
+    assert redact("token=abc&user=app") == "token=‹redacted›&user=app"
+    assert redact('tokens=["x"\nnext line') == "tokens=‹redacted›\nnext line"
+    assert redact("- name: A\n  value: b\n- name: TOKEN\n  value: c\n- name: D\n  value: e") == (
+        "- name: A\n  value: b\n- name: TOKEN\n  value: ‹redacted›\n- name: D\n  value: e"
+    )
 
 
 def test_known_values_go_wherever_they_are() -> None:
@@ -137,6 +260,39 @@ def test_data_is_redacted_however_deep() -> None:
         "pair": ("k", "v"),
         "none": None,
     }
+
+
+def test_lists_and_objects_under_such_a_key_go_as_a_whole() -> None:
+    """What they hold is secret whatever it is called; counts stay."""
+    data = {
+        "tokens": ["x"],
+        "password_history": ("x",),
+        "Password": {"value": "x"},
+        "passwords": {"bob": "x"},
+        "db_password": 12345678,
+        "pass": "x",
+        "secret": b"x",
+        "Authorization": "Basic x",
+        "env": [{"name": "DB_PASSWORD", "value": "x"}, {"Key": "token", "Value": ["x"]}],
+    }
+    gone = dict.fromkeys([*data][:-1], REDACTED)
+    assert Redactor().redact_data(data) == {
+        **gone,
+        "env": [{"name": "DB_PASSWORD", "value": REDACTED}, {"Key": "token", "Value": REDACTED}],
+    }
+    stays = {
+        "usage": {"completion_tokens": 17, "completion_tokens_details": {"reasoning_tokens": 0}},
+        "tokens": {"small": 1234567, "large": 2},
+        "total_tokens": "1234567",
+        "secrets": [],
+        "password": None,
+        "token": True,
+        "name": "realtime",
+        "value": "x",
+        "password authentication failed": "x",
+        "keyspace_hits": "12345678",
+    }
+    assert Redactor().redact_data(stays) == stays
 
 
 def test_dataclasses_are_redacted() -> None:
@@ -191,6 +347,24 @@ def test_nothing_to_find_is_the_same_object() -> None:
         "xox",
         "_key.-",
         "requirepass \n",
+        "tokens=[",
+        "tokens=[{",
+        'token=\\"',
+        "password='\\'",
+        "pwd=a,",
+        "pwd=a,b",
+        "token,value:",
+        "token\x1b[0m",
+        "://:@",
+        "://a:b@",
+        "<pwd>",
+        "<pwd ",
+        "<pwd>a</pwd>",
+        "cookie: a=b",
+        "cookie:",
+        "token:|\n a",
+        "password=f(",
+        "eyJaaaaaaaa.",
     ],
 )
 def test_the_time_is_linear(piece: str) -> None:

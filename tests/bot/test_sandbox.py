@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bot.answers import laid_out
 from bot.clock import VirtualClock
 from bot.config import load
 from bot.targets import sandbox
@@ -201,9 +202,13 @@ async def test_troubles_come_and_go(house: House) -> None:
         ),
         ("/toggle realtime LOG_VALIDATION_ERRORS 1", "takes a value like false or true"),
         ("/toggle chat-adapters X 1", "It has: none."),
-        ("/scale load-balancer 2", "load-balancer runs under docker compose, not Kubernetes."),
-        ("/restart payment-gateway", "runs under nothing that I operate"),
-        ("/redis maxmemory 1tb", "maxmemory takes 64mb to 64gb"),
+        (
+            "/scale load-balancer 2",
+            "docker compose, not in Kubernetes: use `/compose scale load-balancer 2`.",
+        ),
+        ("/restart payment-gateway", "payment-gateway can only be watched, not operated"),
+        ("/redis maxmemory 65gb", "maxmemory takes 64mb to 64gb"),
+        ("/redis maxmemory lots", "size is a number and a unit (kb, mb or gb), as in 512mb or 4gb"),
         ("/redis maxmemory 2gb", "redis is allowed 2gb already."),
         ("/redis policy allkeys-lru", "redis evicts by allkeys-lru already."),
         ("/redis kill 99", "there are 3, 10, 17, 24."),
@@ -353,6 +358,16 @@ async def test_the_hit_rate_is_computed(house: House) -> None:
     hits, misses = (int(words.split()[0]) for words in answer.lines[0].split(", "))
     assert f"{100 * hits / (hits + misses):.1f} %" in answer.headline
     assert "hit_rate" not in await house.reads("/redis info stats")
+
+
+async def test_info_fits_on_a_screen(house: House) -> None:
+    """As that of a real server does; a section has more of it."""
+    answer = await house.says("/redis info")
+    data, file = laid_out(answer)
+    assert file is None
+    assert "maxmemory_policy" in data["block"]
+    assert "run_id" not in data["block"]
+    assert "run_id" in await house.reads("/redis info server")
 
 
 async def test_deleted_keys_are_gone(house: House) -> None:

@@ -306,7 +306,7 @@ def test_exit_status_0_where_all_is_well(tmp_path: Path, slack: SlackServer) -> 
     done = run(written(tmp_path, slack), **TOKENS)
     assert done.exit_code == 0, done.output
     first, second, *_ = done.stdout.splitlines()
-    assert first.endswith("is in order: 4 people, 2 services, 1 policies (ish).")
+    assert first.endswith("is in order: 4 people, 2 services, 1 policy (ish).")
     assert second == "slack  ok    bot token: the bot is @watchbell in the workspace Watch"
     assert done.stderr == ""
 

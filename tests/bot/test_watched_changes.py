@@ -145,6 +145,7 @@ async def test_a_silent_prometheus_keeps_the_card_two_seconds(both: tuple[Chat, 
         ((1.0, 2.0), None, "SLI unavailable: the query has 2 series, and an SLI is one"),
         ((float("nan"),), None, "SLI unavailable: the query has no number now"),
         ((float("inf"),), None, "SLI unavailable: the query has no number now"),
+        ((1e307,), None, "SLI unavailable: the query has a number that is too large to be a figure"),
         ((), TargetError("Prometheus is away."), "SLI unavailable: Prometheus is away"),
         ((), ValueError("<!channel> @room\nsecond"), "SLI unavailable: ValueError: ‹!channel›"),
         ((), TargetError("x" * 1000), "x…"),
@@ -325,6 +326,19 @@ async def test_what_ends_it_from_outside(both: tuple[Chat, Figures], lines: list
         assert len(figures.asked) == asked
         [card] = [m.plain for m in chat.messages() if m.plain.startswith("✅ #1 ")]
         assert f"p95 is not watched any more: {why}" in card
+
+
+async def test_a_change_of_a_private_incident_ends_it_without_its_number(both: tuple[Chat, Figures]) -> None:
+    """The card outside tells that another one has started, and nothing else."""
+    chat, _figures = both
+    await scaled(chat)
+    await chat.opens("/incident open low Somebody is leaving service=realtime --private")
+    await chat.stage.chat.arrange(chat.channel, invite=("bob",))
+    await scaled(chat, "/restart realtime")
+    assert (await chat.action(2)).started_at is not None
+    watch = (await chat.action(1)).watch
+    assert watch is not None
+    assert watch.text == "p95 is not watched any more: another change of realtime has started"
 
 
 async def test_safety_12_a_watched_change_and_one_that_conflicts(both: tuple[Chat, Figures]) -> None:

@@ -1,7 +1,9 @@
 """The house is built as its plan says: one direction of imports, a whole parcel, a sealed lock."""
 
 import ast
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,11 +11,15 @@ import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import bot
+import commands
+import incidents
 from bot.resources import resource
 from tests.servers import require
 
@@ -222,3 +228,36 @@ def test_the_compose_file_is_valid() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {"watchbell", "demo"}
+
+
+def patterns() -> Iterator[re.Pattern[str]]:
+    """The regular expressions that modules keep."""
+    for room in (bot, commands, incidents):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            if not module.name.endswith("__main__") and "migrations" not in module.name:
+                kept = vars(importlib.import_module(module.name)).values()
+                yield from (
+                    each for each in kept if isinstance(each, re.Pattern) and isinstance(each.pattern, str)
+                )
+
+
+def possessive_groups(parsed: Any) -> bool:
+    """Whether something in it that is more than one character is repeated possessively."""
+    for what, value in parsed:
+        name, inner = str(what), value if isinstance(value, list | tuple) else [value]
+        if name == "POSSESSIVE_REPEAT" and str(value[2][0][0]) not in ("LITERAL", "NOT_LITERAL", "IN", "ANY"):
+            return True
+        found = [each for part in inner for each in (part if isinstance(part, list) else [part])]
+        if any(possessive_groups(each) for each in found if hasattr(each, "getwidth")):
+            return True
+    return False
+
+
+def test_no_possessive_group() -> None:
+    """Python before 3.11.5 mistakes `(…)*+` (cpython issue 106052); `(?>(…)*)` says the same."""
+    parse: Any = importlib.import_module("re._parser").parse
+    assert possessive_groups(parse("a(?:b|c(?:d|ef)*+)"))
+    assert not possessive_groups(parse("a(?:b++|[cd]{1,3}+)*(?>(?:e|f)*)"))
+    found = list(patterns())
+    assert len(found) > 50
+    assert [each.pattern for each in found if possessive_groups(parse(each.pattern, each.flags))] == []

@@ -192,3 +192,37 @@ def test_safety_24_the_glass_is_broken_by_who_is_proved() -> None:
     with pytest.raises(RefusedError, match="the glass stays whole"):
         approvals.break_glass(guarded("change"), assured=False, **asked)
     assert approvals.break_glass(guarded(), **asked)
+
+
+# -- what a way back makes of others --------------------------------------------------------------
+
+RESTORE = {"target": "redis", "verb": "restore", "args": {"pattern": "a:*"}, "subject": "redis:cache"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "more", "goes"),
+    [
+        (RESTORE, {}, True),
+        ({**RESTORE, "before": {"keys": 2}, "effect": "danger"}, {}, True),
+        ({**RESTORE, "args": {"pattern": "b:*"}}, {}, False),
+        ({**RESTORE, "subject": "redis:queue"}, {}, False),
+        ({**RESTORE, "verb": "del"}, {"undo_of": 3}, True),
+        (RESTORE, {"state": "approved"}, False),
+    ],
+)
+def test_what_does_the_same_as_a_way_back_is_withdrawn(
+    plan: dict[str, Any], more: dict[str, Any], goes: bool
+) -> None:
+    """Only what waits, and only what would do the same."""
+    back = replace(proposed(), number=9, plan=RESTORE, undo_of=3, state="running")
+    found = approvals.overtaken(replace(proposed(), plan=plan, **more), by=back, now=NOW)
+    assert [type(event) for event in found] == ([e.ActionCancelled] if goes else [])
+    for event in found:
+        assert isinstance(event, e.ActionCancelled)
+        assert event.why == "not needed any more: #9 does the same, as the undo of #3"
+
+
+def test_what_takes_nothing_back_withdraws_nothing() -> None:
+    """A change that somebody asked for stands beside another one."""
+    other = replace(proposed(), number=9, plan=RESTORE, state="running")
+    assert approvals.overtaken(replace(proposed(), plan=RESTORE), by=other, now=NOW) == []

@@ -187,6 +187,8 @@ def test_it_goes_back_by_itself_beside_being_watched() -> None:
         ("", (12.0, 1234.5), "12 → 1,234"),
         ("req/s", (3.14159,), "3.14 req/s"),
         ("ms", (-0.0,), "0 ms"),
+        ("ratio", (1e307,), "inf %"),
+        ("", (1.7e308, 1e15), "1.7e+308 → 1e+15"),
     ],
 )
 def test_figures_are_told_in_one_unit(unit: str, values: tuple[float, ...], told: str) -> None:

@@ -130,11 +130,16 @@ class SlackChat(Looks):
         *,
         secret: str = SIGNING_SECRET,
         ago: float = 0,
+        at: float | None = None,
         signed: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> list[int]:
-        """Send a form, signed as Slack would so many seconds ago (or another body), to every bot; the statuses."""
-        proof = signature(secret, body if signed is None else signed, time.time() - ago)
+        """Send a form, signed as Slack would so many seconds ago (or another body), to every bot; the statuses.
+
+        Two are a replay only with the same moment `at`: a stamp has whole seconds.
+        """
+        moment = time.time() - ago if at is None else at
+        proof = signature(secret, body if signed is None else signed, moment)
         sent = {"Content-Type": FORM, **proof, **(headers or {})}
         statuses = []
         async with aiohttp.ClientSession() as http:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -48,8 +49,9 @@ async def test_safety_25_only_what_slack_signed_and_only_once(tmp_path: Path) ->
         refused = [entry for entry in logged if "refused" in entry["event"]]
         assert len(refused) == 7
         assert "forged" not in str(logged)
-        assert await chat.posts(body, ago=5) == [200]
-        assert await chat.posts(body, ago=5) == [401]
+        at = time.time() - 5
+        assert await chat.posts(body, at=at) == [200]
+        assert await chat.posts(body, at=at) == [401]
         assert [n.text for n in await chat.events("incident-1", e.NoteAdded)] == ["forged"]
 
 

@@ -507,6 +507,23 @@ async def test_safety_20_what_goes_wrong(new_chat: Callable[..., Any]) -> None:
     without_secrets("\n".join(told).encode(), "the log")
 
 
+@pytest.mark.parametrize("before", [250, 4000])
+async def test_safety_20_what_goes_wrong_at_length(new_chat: Callable[..., Any], before: int) -> None:
+    """A long error is cut after it is redacted: half of an address does not look like one."""
+    chat: Chat = await new_chat()
+    await chat.alice.says("/scale realtime 10")
+    start = "x" * (before - len("ConnectionError: ") - 20)
+    chat.stage.fails = f"{start} redis://app:Tr0ub4dor-and-3-more-words@cache:6379"
+    await chat.bob.reacts(chat.card(1), "✅")
+    await chat.waits(60)
+    found = await chat.action(1)
+    assert found.state == "unknown"
+    assert 250 < len(found.text) <= 300
+    for shown in (chat.chat_bytes(), chat.log_bytes()):
+        assert b"ConnectionError: xxx" in shown
+        assert b"Tr0ub" not in shown
+
+
 async def test_safety_20_what_is_never_shown(chat: Chat) -> None:
     """Kubernetes Secrets, Redis's password and sessions are refused, whoever asks and however."""
     for line in (

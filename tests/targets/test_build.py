@@ -112,6 +112,26 @@ URL = "url: 'redis://cache.example.com/0'"
         ),
         (
             f"main: {{driver: redis, {URL}}}",
+            "redis: {target: mian}",
+            '47: redis.redis.target: there is no target "mian"; did you mean main?',
+        ),
+        (
+            f"main: {{drvier: redis, {URL}}}",
+            "redis: {target: main}",
+            "46: targets.main.drvier: there is no such setting; did you mean driver?",
+        ),
+        (
+            f"main: {{{URL}}}",
+            "redis: {target: main}",
+            "46: targets.main.driver: is missing",
+        ),
+        (
+            f"main: {{driver: redis, {URL}, ca_file: pyproject.toml}}",
+            "redis: {target: main}",
+            "46: targets.main.ca_file: is of no use without TLS; write rediss:// in `url`",
+        ),
+        (
+            f"main: {{driver: redis, {URL}}}",
             "redis: {target: sandbox}",
             "46: targets.main: nothing uses it; write under `redis:`",
         ),
@@ -181,15 +201,15 @@ async def test_real_and_simulated_side_by_side(tmp_path: Path) -> None:
         found = targets(path)
         try:
             assert set(found) == {"kubernetes", "redis", "prometheus", "health"}
-            assert (await found["redis"].read("dbsize")).headline == "redis cache · 1 keys"
+            assert (await found["redis"].read("dbsize")).headline == "redis cache · 1 key"
             simulated = (await found["redis"].read("dbsize", name="redis")).headline
             assert simulated.startswith("redis · ")
-            assert simulated != "redis · 1 keys"
+            assert simulated != "redis · 1 key"
         finally:
             await build.stop(found.values())
         clock = VirtualClock(START)
         rehearsed = build.simulated(load(path, TOKENS), World(tmp_path / "x.json", clock), clock)
-        assert (await rehearsed["redis"].read("dbsize", name="cache")).headline != "redis cache · 1 keys"
+        assert (await rehearsed["redis"].read("dbsize", name="cache")).headline != "redis cache · 1 key"
         assert server.admin.client_list(_type="normal")[0]["name"] != "watchbell"
 
 

@@ -82,8 +82,8 @@ async def test_a_checklist_and_other_runtimes(chat: StackChat) -> None:
     await chat.alice.says("/restart instance-manager")
     await chat.alice.says("/compose ps redis")
     said = chat.bot_said_to("alice")
-    assert "realtime runs in Kubernetes, not under docker compose." in said
-    assert "instance-manager runs under docker compose, not Kubernetes." in said
+    assert "realtime runs in Kubernetes, not under docker compose: use " in said
+    assert "instance-manager runs under docker compose, not in Kubernetes: use " in said
     assert "redis does not run in the compose project of stack" in said
     assert chat.cards() == 0
 
@@ -125,7 +125,7 @@ async def test_safety_10_killed_between_two_containers(chat: StackChat) -> None:
     await chat.restarts()
     [unknown] = await chat.events("action-1", e.ActionUnknown)
     assert "Docker shows instance-manager-1 running and instance-manager-2 running" in unknown.text
-    assert unknown.observed == {"replicas": 2, "containers": "1, 2"}
+    assert unknown.observed == {"replicas": 2, "containers": "1, 2", "stopped": "none"}
     await chat.restarts()
     assert chat.changes == 1
 
@@ -243,6 +243,18 @@ async def test_safety_20_secrets_of_containers_stay_there(chat: StackChat) -> No
     await chat.bob.reacts(card, "✅")
     await chat.ended()
     await everywhere(chat)
+
+
+async def test_safety_20_a_long_log_is_a_file_without_secrets(chat: StackChat) -> None:
+    """More than is worked on at once: laid out and redacted all the same."""
+    server = engine(chat)
+    lines = [b"%d ERROR password=Tr0ub4dor-%d " % (number, number) + b"x " * 300 for number in range(100)]
+    server.log(server.named("instance-manager")["Id"], *lines)
+    await chat.alice.says("/compose logs instance-manager")
+    assert "instance-manager · production · 100 lines" in chat.bot_said()
+    assert "99 ERROR password=‹redacted›" in chat.bot_said()
+    assert b"42 ERROR password=" in chat.chat_bytes()
+    assert b"Tr0ub4dor" not in chat.chat_bytes()
 
 
 async def test_safety_32_without_a_log_nothing_is_sent(chat: StackChat) -> None:

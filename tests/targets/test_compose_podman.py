@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from commands.actions import Target, TargetError
+from commands.dispatch import drift
 from tests.servers import podman
-from tests.servers.engine_api import SHELL
+from tests.servers.engine.gateway import Gateway
+from tests.servers.engine_api import SHELL, Wanted
 from tests.servers.podman import Podman
 from tests.targets.compose_stage import ONE, TWO, Reach
 
@@ -130,3 +132,49 @@ async def test_limits_of_what_runs_are_not_podman_s(server: Podman, reach: Reach
         assert server.named("instance-manager", 1, PROJECT)["HostConfig"]["Memory"] == 64 * 1024**2
     else:
         assert (await reach.ran(target, plan)).kind == "done"
+
+
+async def test_safety_14_only_the_containers_of_the_plan(
+    server: Podman, reach: Reach, target: Target
+) -> None:
+    """One that came, and one that is no longer the one to go: drift, and a run touches none of them."""
+    stale = [await target.plan("restart", **TWO), await target.plan("scale", **TWO, replicas=2)]
+    for number in (2, 3):
+        server.make("intelligent-router", number, Wanted(), PROJECT)
+    second, third = (server.named("intelligent-router", number, PROJECT)["Id"] for number in (2, 3))
+    server.ask("POST", f"/containers/{third}/stop")
+    stale.append(await target.plan("scale", **TWO, replicas=1))
+    assert any(
+        note.startswith("intelligent-router-2 will be stopped and removed") for note in stale[-1].notes
+    )
+    server.ask("POST", f"/containers/{third}/start")
+    server.ask("POST", f"/containers/{second}/stop")
+    before = [(each["Id"], each["State"]["StartedAt"]) for each in server.containers(PROJECT)]
+    for plan in stale:
+        assert drift(plan, *await target.observe(plan))
+        with pytest.raises(TargetError, match="no longer as it was planned, so nothing was changed"):
+            await reach.ran(target, plan)
+    assert [(each["Id"], each["State"]["StartedAt"]) for each in server.containers(PROJECT)] == before
+    for ident in (second, third):
+        server.ask("DELETE", f"/containers/{ident}", force="1")
+
+
+async def test_safety_33_a_gateway_that_does_not_wait(server: Podman, reach: Reach, tmp_path: Path) -> None:
+    """504 to everything, after Podman has done it: Podman shows it, and every request is sent once."""
+    async with Gateway(server.socket, tmp_path / "gateway.sock") as gateway:
+        target = reach.target(gateway.socket, project=PROJECT)
+        gateway.late = ("/restart", "/create", "/start", "/stop")
+        for verb, more, requests in (("restart", {}, 1), ("scale", {"replicas": 2}, 2)):
+            gateway.sent.clear()
+            plan = await target.plan(verb, **TWO, **more)
+            outcome = await reach.ran(target, plan)
+            assert (outcome.kind, dict(outcome.after)) == ("done", dict(plan.after)), outcome.text
+            assert outcome.text.count("the engine answers 504 Gateway Timeout") == requests
+            assert len(gateway.sent) == requests
+        gateway.sent.clear()
+        gone = server.named("intelligent-router", 2, PROJECT)["Id"]
+        gateway.late = ("/stop", gone)
+        outcome = await reach.ran(target, await target.plan("scale", **TWO, replicas=1))
+        assert outcome.kind == "done", outcome.text
+        assert [sent.rpartition("/")[2] for sent in gateway.sent] == ["stop", gone]
+    assert server.running("intelligent-router", PROJECT) == [1]

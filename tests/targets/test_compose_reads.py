@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bot.redact import Redactor
 from bot.targets.compose_logs import frames
 from commands.actions import Target, TargetError
 from incidents.ports import RefusedError
@@ -109,6 +111,67 @@ async def test_logs_are_merged_by_time_and_searched(server: EngineServer, target
     with pytest.raises(RefusedError, match="has no container 3; there are 2"):
         await target.read("logs", **TWO, container=3)
     assert (await target.read("logs", **ONE)).lines == ("Nothing in that time.",)
+
+
+@pytest.mark.parametrize("tail", [1, 50, 91, 100, 117])
+async def test_safety_20_a_key_that_the_number_of_lines_cuts(
+    server: EngineServer, target: Target, tail: int
+) -> None:
+    """More lines are read than are shown; where a key began before them all, its end is enough."""
+    ident = server.named("instance-manager")["Id"]
+    key = [b"-----BEGIN RSA PRIVATE KEY-----", *[b"MIIEpAIBAAKCAQEA"] * 120, b"-----END RSA PRIVATE KEY-----"]
+    plain = [b"line %d" % number for number in range(90)]
+    server.log(ident, b"first", *key[:26], key[-1], *plain)
+    found = (await target.read("logs", **ONE, tail=tail)).text.splitlines()
+    assert found == ["first", "‹redacted›", *(line.decode() for line in plain)][-tail:]
+    server.log(ident, *key, *plain)
+    found = (await target.read("logs", **ONE, tail=tail)).text.splitlines()
+    assert found[-min(tail, 91) :] == ["‹redacted›", *(line.decode() for line in plain)][-tail:]
+    assert not any("MIIE" in line for line in found)
+
+
+async def test_logs_of_ten_containers_leave_turns_to_everybody_else(
+    server: EngineServer, target: Target
+) -> None:
+    """A counter goes on between the pieces of one and the same log, of which each has seven."""
+    for number in range(3, 11):
+        server.make("intelligent-router", number, Wanted())
+    for number in range(1, 11):
+        server.log(server.named("intelligent-router", number)["Id"], *[b"_key" * 500] * 60)
+    turns = 0
+
+    async def counting() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    seen: list[int] = []
+    redact = Redactor.redact
+
+    def noting(self: Redactor, text: str) -> str:
+        seen.append(turns)
+        return redact(self, text)
+
+    counter = asyncio.create_task(counting())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Redactor, "redact", noting)
+        found = await target.read("logs", **TWO, since=10**6)
+    counter.cancel()
+    assert found.headline.endswith("100 lines")
+    assert len(set(seen)) >= 6, "logs were told without a turn for anybody else"
+
+
+async def test_one_line_of_more_than_is_read_shows_its_beginning(
+    server: EngineServer, target: Target
+) -> None:
+    """However few lines are asked for it is cut: in a word, maybe in a secret."""
+    ident = server.named("instance-manager")["Id"]
+    server.log(ident, b"before", b"begins " + b"Tr0ub4dor-of-100-letters " * 60_000)
+    found = await target.read("logs", **ONE, tail=1)
+    assert found.text.startswith("begins ")
+    assert found.text.endswith("Tr0ub4dor-of-100-letters …")
+    assert len(found.text) < 20_000
 
 
 async def test_logs_of_a_terminal_are_no_frames(server: EngineServer, target: Target) -> None:

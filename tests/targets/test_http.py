@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from bot.redact import Redactor
+from bot.targets.http import HttpTarget
 from bot.targets.http_calls import typed, words
 from bot.targets.http_config import Call
+from bot.targets.http_link import Access, HttpLink, Reply
 from commands.actions import Target, TargetError
 from commands.dispatch import drift
 from incidents.ports import RefusedError
@@ -73,7 +76,7 @@ async def test_arguments_stay_where_they_belong(target: Target) -> None:
         ("provider_type=openai", "needs desired_instances, as in `http router-scale"),
         ("provider_type=openai desired_instances=5 force=yes", "no argument"),
         ("provider_type=openai provider_type=zai desired_instances=5", "twice"),
-        ("openai 5", "name=value"),
+        ("openai 5", "name=value, as in `http router-scale provider_type=openai desired_instances=…`, not"),
         ("provider_type=openai desired_instances=5; id", "name=value|whole number"),
         ("provider_type= desired_instances=5", "no value"),
     ],
@@ -176,6 +179,27 @@ async def test_an_answer_of_ten_megabytes(target: Target) -> None:
     """It is not taken into memory."""
     with pytest.raises(TargetError, match="more than 2 MB"):
         await read(target, "huge")
+
+
+@pytest.mark.parametrize("before", [59_980, 119_980, 119_990])
+async def test_safety_20_a_long_answer_is_redacted_before_it_is_cut(
+    server: AdminServer, tmp_path: Path, before: int
+) -> None:
+    """No limit leaves half of a secret; a refusal of any length is looked at in part, in whole words."""
+    url = "redis://app:Tr0ub4dor-and-3-more-words@cache:6379 "
+    text = "word " * (before // 5) + url * 400
+    link = HttpLink("The router", server.url, Access(redact=Redactor().redact))
+    target = HttpTarget("router", link, {}, Redactor())
+    for told in (text, text.replace(" ", "\n")):
+        answer = target._shown("plain", Reply(200, told.encode(), None, 3))
+        assert "Tr0u" not in answer.text
+        assert len(answer.text) == 60_000
+    for start in range(8140, 8192, 7):
+        refused = str(link.refusal(Reply(500, ("k" * start + " " + url).encode(), None, 3)))
+        assert refused.startswith("The router answers 500 Internal Server Error: kkk")
+        secrets = ("password=" + "s" * 4050 + " ") * 2 + "x" * (start - 8130) + " " + url
+        assert "Tr0u" not in str(link.refusal(Reply(500, secrets.encode(), None, 3)))
+    await link.stop()
 
 
 async def test_wrong_credentials(server: AdminServer, tmp_path: Path) -> None:

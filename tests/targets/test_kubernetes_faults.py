@@ -162,6 +162,21 @@ async def test_safety_20_logs_are_bounded_and_without_secrets(target: Any, serve
         await target.read("logs", **SERVICE, pod="other")
 
 
+async def test_safety_20_a_key_that_the_number_of_lines_cuts(target: Any, server: KubernetesServer) -> None:
+    """More lines are read than are shown; where a key began before them all, its end is enough."""
+    key = ["-----BEGIN RSA PRIVATE KEY-----", *["MIIEpAIBAAKCAQEA"] * 120, "-----END RSA PRIVATE KEY-----"]
+    plain = [f"line {number}" for number in range(90)]
+    first, second, _ = pod_names(server)
+    server.call("log", pod=first, namespace=SPACE, lines=["first", *key[:26], key[-1], *plain])
+    server.call("log", pod=second, namespace=SPACE, lines=["first", *key, *plain])
+    for tail in (1, 50, 91, 100):
+        one, two = [
+            (await target.read("logs", **SERVICE, pod=pod, tail=tail)).text for pod in (first, second)
+        ]
+        assert one.splitlines() == ["first", "‹redacted›", *plain][-tail:]
+        assert two.splitlines() == ["‹redacted›", *plain][-tail:]
+
+
 async def test_what_ails_pods_is_in_the_list(target: Any, server: KubernetesServer) -> None:
     """OOMKilled, CrashLoopBackOff; it fits a phone's screen."""
     server.call("outcome", of=f"{SPACE}/{pod_names(server)[0]}", outcome="oom")

@@ -17,7 +17,7 @@ from bot.clock import VirtualClock
 from bot.config_schema import validate
 from bot.targets.build import simulated
 from bot.targets.config import check
-from bot.targets.kubernetes_exec import MOST_BYTES
+from bot.targets.kubernetes_exec import MOST_BYTES, Ran
 from bot.targets.kubernetes_rights import USUAL, enabled, role
 from bot.targets.sandbox_world import World
 from commands.actions import TargetError
@@ -36,7 +36,7 @@ PROBE: dict[str, Any] = {
     "timeout": "1s",
 }
 WITH_PROBE = role((*USUAL, "probe"))
-CURL = ["curl", "-q", "-sS", "-g", "--noproxy", "*", "--max-time", "5", "--max-filesize", str(MOST_BYTES)]
+CURL = ["curl", "-q", "-sS", "-g", "--noproxy", "*", "--max-time", "5", "--max-filesize", str(2 * MOST_BYTES)]
 CURL += ["--write-out", "\nHTTP %{http_code} in %{time_total} s\n"]
 LOOKS: list[tuple[dict[str, Any], list[str]]] = [
     ({"what": "ps"}, ["ps", "aux"]),
@@ -47,7 +47,7 @@ LOOKS: list[tuple[dict[str, Any], list[str]]] = [
     ({"what": "http", "of": "9000/health"}, [*CURL, "http://localhost:9000/health"]),
     (
         {"what": "file", "of": "rules"},
-        ["head", "-c", str(MOST_BYTES), "/app/validation_rules.json"],
+        ["head", "-c", str(MOST_BYTES + 1), "/app/validation_rules.json"],
     ),
 ]
 
@@ -185,11 +185,53 @@ async def test_an_image_that_lacks_the_program(target: Any) -> None:
 
 
 async def test_safety_33_a_command_that_does_not_end(target: Any, server: KubernetesServer) -> None:
-    """It has its time; what came until then is shown."""
-    await server.act("command", argv=["ps", "aux"], stdout="half", ends="hangs")
+    """It has its time; whole lines that came until then are shown, for half of a secret passes for text."""
+    late = "`ps` did not end in time (1 s); this is what came until then."
+    await server.act("command", argv=["ps", "aux"], stdout="one\n--url redis://app:Tr0ub4dor", ends="hangs")
     answer = await target.read("probe", **SERVICE, what="ps")
-    assert answer.text == "half"
-    assert answer.lines == ("`ps` did not end in time (1 s); this is what came until then.",)
+    assert answer.text == "one\n"
+    assert answer.lines == (late,)
+    await server.act("command", argv=["ps", "aux"], stdout="--url redis://app:Tr0ub4dor", ends="hangs")
+    answer = await target.read("probe", **SERVICE, what="ps")
+    assert answer.text == ""
+    assert answer.lines == (late, "It wrote no whole line.")
+
+
+async def test_safety_20_a_file_that_is_longer_than_what_is_taken(
+    target: Any, server: KubernetesServer
+) -> None:
+    """`head` is asked for a byte more than is shown, so that it is known, and the last line goes."""
+    whole = ("x" * 63 + "\n") * (MOST_BYTES // 64 - 1)
+    text = whole + "y" * 20 + " redis://app:Tr0ub4dor-and-3-more-words@cache\n"
+    assert len(text) > MOST_BYTES
+    await server.act("command", argv=LOOKS[-1][1], stdout=text[: MOST_BYTES + 1])
+    answer = await target.read("probe", **SERVICE, what="file", of="rules")
+    assert answer.lines == ("`head` wrote more than 256 KiB; this is what came until then.",)
+    assert answer.text == whole
+    await server.act("command", argv=LOOKS[-1][1], stdout=whole)
+    assert (await target.read("probe", **SERVICE, what="file", of="rules")).lines == ()
+
+
+async def test_safety_20_a_page_that_broke_off(target: Any, server: KubernetesServer) -> None:
+    """curl says how it ended, after half a line of the page: that one goes."""
+    page = "whole\nredis://app:Tr0ub4dor\nHTTP 200 in 5.0 s\n"
+    await server.act("command", argv=LOOKS[4][1], stdout=page, code=28)
+    answer = await target.read("probe", **SERVICE, what="http", of="/metrics")
+    assert answer.text == "whole\nHTTP 200 in 5.0 s\n"
+    await server.act("command", argv=LOOKS[4][1], stdout=page)
+    answer = await target.read("probe", **SERVICE, what="http", of="/metrics")
+    assert answer.text == page
+
+
+def test_two_streams_are_told_line_by_line() -> None:
+    """Neither breaks into a line of the other's; what has not ended counts only where the command has."""
+    found = Ran()
+    for stream, data in ((1, b"one tw"), (2, b"a warn"), (1, b"o\nthree"), (2, b"ing\n")):
+        found.take(stream, data)
+    assert found.written == b"one two\na warning\n"
+    assert found.size == len(found.written) + len(b"three")
+    found.end()
+    assert found.written == b"one two\na warning\nthree"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +292,7 @@ async def test_safety_20_ten_megabytes_and_no_text(target: Any, server: Kubernet
     raw = base64.b64encode(b"\xff\xfe caf\xc3\xa9 \x1b[31mred\x00\n").decode()
     await server.act("command", argv=["ps", "aux"], raw=raw)
     answer = await target.read("probe", **SERVICE, what="ps")
-    assert answer.text == "\\xff\\xfe café �[31mred�\n"
+    assert answer.text == "\\xff\\xfe café red�\n"
 
 
 # -- who allows it ----------------------------------------------------------------------------------
@@ -302,6 +344,15 @@ async def test_check_says_that_it_is_on(server: KubernetesServer, tmp_path: Path
         ({"probe": {"http": ["8080/../x"]}}, "should be a port and a path"),
         ({"probe": {"files": {"a": "app/rules"}}}, "should be the whole path of one file"),
         ({"probe": {"files": {"a": "/app/../etc/shadow"}}}, "should be the whole path of one file"),
+        ({"probe": {"http": ["8080/./x"]}}, "should be a port and a path"),
+        ({"probe": {"http": ["8080/x/."]}}, "should be a port and a path"),
+        ({"probe": {"http": ["8080//x"]}}, "should be a port and a path"),
+        ({"probe": {"files": {"a": "/./proc/1/environ"}}}, "should be the whole path of one file"),
+        ({"probe": {"files": {"a": "/var/./run/secrets/x"}}}, "should be the whole path of one file"),
+        ({"probe": {"files": {"a": "/etc/./shadow"}}}, "should be the whole path of one file"),
+        ({"probe": {"files": {"a": "/etc//shadow"}}}, "should be the whole path of one file"),
+        ({"probe": {"files": {"a": "/etc/shadow/."}}}, "should be the whole path of one file"),
+        ({"probe": {"files": {"a": "/etc/shadow-"}}}, "is where secrets are"),
         ({"probe": {"files": {"a": "/var/run/secrets/x"}}}, "is where secrets are"),
         ({"probe": {"files": {"a": "/proc/1/environ"}}}, "is where secrets are"),
         ({"probe": {}, "commands": ["pods"]}, "`commands` lacks probe"),

@@ -16,6 +16,7 @@ from bot.targets.kubernetes_link import Link
 from bot.targets.kubernetes_rights import COMMANDS, Right, needed, role, written
 from bot.targets.kubernetes_wire import CHANGES, LOOKS, Way, path
 from commands.actions import TargetError
+from tests.bot.test_config_faults import BASE
 from tests.contracts.kubernetes_rig import SPACE, TOKEN, furnish, move, patch, pod_names
 from tests.contracts.target_rigs import START, Change
 from tests.servers.kubernetes_server import KubernetesServer, shared
@@ -136,6 +137,25 @@ def test_safety_34_the_printed_role_is_the_document_alone() -> None:
     assert "*" not in result.stdout
     assert "secret" not in result.stdout.casefold()
     assert yaml.safe_load(written(["pods"]))["rules"] != document["rules"]
+
+
+def test_a_configuration_that_names_no_cluster_is_told_so(tmp_path: Path) -> None:
+    """Beside the document; without a file there is nothing to say."""
+    path = tmp_path / "watchbell.yaml"
+    sandbox = "targets: {sandbox: {driver: sandbox}"
+    for more, told in (
+        ("}", "there is no target with the driver kubernetes"),
+        (", a: {driver: kubernetes, in_cluster: true}}", ""),
+        (
+            ", a: {driver: kubernetes, in_cluster: true}, b: {driver: kubernetes, in_cluster: true}}",
+            "several clusters (a, b); --cluster says which",
+        ),
+    ):
+        path.write_text(BASE.replace(f"{sandbox}}}", f"{sandbox}{more}"), "utf-8")
+        result = CliRunner().invoke(app, ["manifest", "rbac", "--config", str(path)])
+        assert yaml.safe_load(result.stdout) == role()
+        assert (told in result.stderr) if told else result.stderr == ""
+    assert CliRunner().invoke(app, ["manifest", "rbac"]).stderr == ""
 
 
 def test_the_role_of_some_commands_is_smaller() -> None:

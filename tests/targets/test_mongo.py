@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -321,6 +322,24 @@ async def test_safety_14_a_server_that_was_started_again_is_another_one(
         await run(target, plan)
     assert await target.follow(plan, key="wb-1", progress=progress) is None
     assert server.kills() == 0
+
+
+async def test_a_clock_that_is_set_ends_no_operation(
+    target: Target, server: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it began is computed by the server's clock: set meanwhile, the operation seems to be a later one."""
+    monkeypatch.setattr(mongo_changes, "_GIVEN_UP", 1.0)
+    op = server.begins()
+    server.does("set", endless=True)
+    plan = await target.plan("killop", op=op)
+    running = asyncio.create_task(run(target, plan))
+    while not await asyncio.to_thread(server.kills):
+        pass
+    later = (NOW + timedelta(seconds=5)).isoformat()
+    server.begins(opid=int(op), currentOpTime=later, killPending=True)
+    outcome = await running
+    assert outcome.kind == "unknown"
+    assert "still runs after" in outcome.text
 
 
 async def test_an_operation_that_does_not_end_is_unknown(

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from bot.redact import REDACTED, Redactor
 from bot.targets.guard import UnreachableError
+from bot.targets.mongo_documents import Rules
+from bot.targets.mongo_filter import parsed
 from commands.actions import Target, TargetError
 from tests.servers.certificates import Authority
 from tests.servers.mongo_server import Secantus
@@ -112,6 +115,51 @@ async def test_the_whole_document_after_an_approval(target: Target) -> None:
     outcome = await target.run(plan, key="wb-1", progress=progress)
     assert outcome.answer is not None
     assert json.loads(outcome.answer.text) == DOCUMENTS[3]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "allowed"),
+    [
+        ('{"account.plan": "team"}', True),
+        ('{"account.password": {"$gte": "h"}}', False),
+        ('{"account.oauth_tokens.0": {"$gte": "h"}}', False),
+        ('{"account": {"$elemMatch": {"pwdHash": "h"}}}', False),
+        ('{"account.credentials.name": "h"}', False),
+        ('{"$or": [{"name": "a"}, {"account.api_key": {"$lt": "h"}}]}', False),
+    ],
+)
+def test_safety_20_nothing_is_asked_about_secrets_in_a_readable_field(filter_: str, allowed: bool) -> None:
+    """They are never shown, and could else be guessed by halving, one question after the other."""
+    rules = Rules({"people": ("name", "account")}, Redactor())
+    assert rules.allows("people", parsed(filter_)) is allowed
+
+
+async def test_safety_20_what_is_called_a_secret_goes_whatever_it_holds(shop: Shop, tmp_path: Path) -> None:
+    """Lists, objects, numbers and what a pair of name and value says; counts of tokens stay."""
+    account = {
+        "tokens": ["hunter2"],
+        "password_history": [{"was": "hunter2"}],
+        "passwords": {"bob": "hunter2"},
+        "pass": "hunter2",
+        "pwdHash": "hunter2",
+        "pin_token": 123456,
+        "env": [{"name": "DB_PASSWORD", "value": "hunter2"}],
+        "oauth": '{"password": "hunter2"}',
+        "completion_tokens": 17,
+        "usage": {"tokens": {"small": 1234567}},
+    }
+    with shop.server.client() as operator:
+        operator.shop.people.insert_one({"name": "a", "account": account})
+    target = target_of(
+        on_mongo(shop.fields(), {"shop": {"readable": {"people": ("name", "account")}}}, PASSWORD), tmp_path
+    )
+    found = await target.read("find", collection="people", filter="{}")
+    await target.stop()  # type: ignore[attr-defined]
+    assert "hunter2" not in found.text
+    told = json.loads(found.text)["account"]
+    assert [key for key, value in told.items() if value == REDACTED] == [*account][:6]
+    assert told["completion_tokens"] == 17
+    assert told["usage"] == {"tokens": {"small": 1234567}}
 
 
 async def test_a_user_without_the_right_is_told(shop: Shop, tmp_path: Path) -> None:

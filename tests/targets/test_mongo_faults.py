@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from pymongo.errors import ConfigurationError
 
+from bot.redact import Redactor
 from bot.targets.guard import UnreachableError
 from bot.targets.mongo_link import CHANGES as SENT
 from bot.targets.mongo_link import LOOKS as ASKED
@@ -172,6 +174,28 @@ async def test_what_the_server_says_no_to_changed_nothing(
     assert len(str(raised.value)) < 300
     assert "\n" not in str(raised.value)
     assert server.kills() == 0
+
+
+@pytest.mark.parametrize("before", [140, 150, 160, 170, 175, 180, 190, 199])
+async def test_safety_20_an_error_is_redacted_before_it_is_cut(
+    patient: Target, server: StandIn, before: int
+) -> None:
+    """Half of an address does not look like one; and whatever is known as a secret is not there in part."""
+    url = "mongodb://admin:Tr0ub4dor-and-3-more-words@10.0.0.7:27017/"
+    server.does("set", error={"code": 96, "errmsg": f"{'x' * before} {url}"})
+    with pytest.raises(TargetError) as raised:
+        await patient.read("status")
+    assert "Tr0u" not in str(raised.value)
+    assert len(str(raised.value)) < 240
+
+
+async def test_safety_20_the_driver_s_own_words_are_redacted_before_they_are_cut(cable: Cable) -> None:
+    """What it says of a configuration that it does not like."""
+    access = Access(tls=False, redact=Redactor(known_values=["Tr0ub4dor"]).redact)
+    link = Link("shop", address(f"mongodb://127.0.0.1:{cable.port}"), "shop", access)
+    said = link._failure(ConfigurationError("y" * 196 + " Tr0ub4dor"))
+    assert "Tr0" not in str(said)
+    assert "cannot be reached as it is configured" in str(said)
 
 
 async def test_only_commands_of_a_list_are_ever_sent(far: Target, cable: Cable, server: StandIn) -> None:

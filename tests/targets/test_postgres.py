@@ -195,15 +195,16 @@ async def test_tables_are_analysed(target: Target, shop: Shop) -> None:
     whole = await target.plan("analyze")
     assert any("only 2 of 3 tables" in note for note in whole.notes)
     assert (await ran(target, whole, "wb-2")).kind == "done"
-    with pytest.raises(RefusedError, match="not mine"):
+    with pytest.raises(RefusedError, match="belongs to the role") as no:
         await target.plan("analyze", table="accounts")
+    assert str(no.value).endswith("Ask its owner, or make me a member: GRANT watchbell TO watchbell_bot.")
     with pytest.raises(RefusedError, match="takes its table, orders"):
         await target.plan("analyze", table="orders_name")
 
 
 async def test_what_cannot_be_reindexed(target: Target, shop: Shop) -> None:
     for what, why in (
-        ("accounts", "not mine"),
+        ("accounts", "belongs to the role"),
         ("bare", "has no index"),
         ("pg_catalog.pg_class", "PostgreSQL's own"),
         ("nothing", "no table or index"),
@@ -215,6 +216,8 @@ async def test_what_cannot_be_reindexed(target: Target, shop: Shop) -> None:
 
 async def test_an_index_is_rebuilt_while_others_work(target: Target, shop: Shop) -> None:
     plan = await target.plan("reindex", what="orders_name")
+    assert "it waits for transactions that are older; /pg activity shows them" in plan.notes
+    assert not any("`" in note for note in plan.notes)
     assert (plan.effect, plan.stoppable) == ("danger", True)
     assert (await ran(target, plan)).text == "public.orders_name is reindexed"
     assert "REINDEX INDEX CONCURRENTLY" in shop.log()

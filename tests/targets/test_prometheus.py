@@ -10,6 +10,7 @@ import pytest
 
 from bot.answers import WIDEST, laid_out
 from bot.config import load
+from bot.redact import Redactor
 from bot.targets.prometheus_figures import Series, figure, instant, series, table, trend
 from commands.actions import Target, TargetError
 from incidents.ports import RefusedError
@@ -160,10 +161,21 @@ async def test_series_are_told_apart_by_what_differs() -> None:
 async def test_nonsense_is_a_sentence(data: dict[str, object]) -> None:
     """Whatever a server sends."""
     with pytest.raises(TargetError, match=r"Prometheus .*\."):
-        series(data)
+        series(data, str)
 
 
 async def test_histograms_without_a_plain_value_are_left_out() -> None:
     """Native ones have none."""
     data = {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {}]}]}
-    assert series(data) == ("vector", [])
+    assert series(data, str) == ("vector", [])
+
+
+def test_safety_20_a_label_is_redacted_before_it_is_cut() -> None:
+    """Half of an address does not look like one."""
+    value = "x" * 175 + " redis://app:Tr0ub4dor-and-3-more-words@cache:6379"
+    metrics: list[dict[str, str]] = [{"dsn": value}, {value: "as a name"}]
+    for metric in metrics:
+        data = {"resultType": "vector", "result": [{"metric": metric, "value": [1, "2"]}]}
+        found = instant("t", *series(data, Redactor().redact))
+        assert "redis://‹redacted›" in found.lines[0]
+        assert "Tr0ub" not in str(found)

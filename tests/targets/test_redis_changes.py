@@ -25,7 +25,7 @@ async def ran(target: Target, plan: Plan) -> Outcome:
     "size", ["63mb", "1025gb", "-1", "1e9", "NaN", "4.5gb", "4 gb", "４gb", "", "1tb", "1"]
 )
 async def test_safety_18_sizes_are_whole_and_bounded(target: Target, size: str) -> None:
-    with pytest.raises(RefusedError, match="64mb to 1024gb"):
+    with pytest.raises(RefusedError, match=r"64mb to 1024gb|a number and a unit \(kb, mb or gb\)"):
         await target.plan("maxmemory", size=size)
 
 
@@ -144,6 +144,29 @@ async def test_a_small_deletion_can_be_taken_back(target: Target, server: RedisS
         await target.plan("restore", pattern="rate-limit:*")
 
 
+async def test_one_key_and_one_client_are_told_in_the_singular(target: Target, server: RedisServer) -> None:
+    """On cards, buttons and in answers."""
+    server.admin.set("cache:1", 1)
+    plan = await target.plan("del", pattern="cache:*")
+    assert (plan.summary, plan.done) == ("redis del cache:*: 1 key", "1 key deleted")
+    assert plan.undo is not None
+    assert plan.undo["label"] == "1 key"
+    assert (await target.read("dbsize")).headline.endswith(" · 1 key")
+    assert (await target.read("keys", pattern="cache:*")).headline.endswith(" · 1 key matches cache:*")
+    assert (await target.plan("flush", database="redis")).summary == "redis flush: 1 key"
+    assert (await ran(target, plan)).text == "1 key deleted"
+    back = await target.plan("restore", pattern="cache:*")
+    assert (back.summary, back.done) == ("redis restore cache:*: 1 key", "1 key is back")
+
+
+@pytest.mark.parametrize("size", ["lots", "4", "-5gb", "10tb"])
+async def test_a_memory_limit_is_a_size(target: Target, size: str) -> None:
+    """What is no size is said so, with the units; a size that does not fit with the bounds."""
+    told = "is outside" if size == "4" else r"a number and a unit \(kb, mb or gb\)"
+    with pytest.raises(RefusedError, match=told):
+        await target.plan("maxmemory", size=size)
+
+
 async def test_expiry_goes_on_while_a_key_is_away(
     target: Target, server: RedisServer, clock: VirtualClock
 ) -> None:
@@ -155,7 +178,7 @@ async def test_expiry_goes_on_while_a_key_is_away(
     clock.wake(clock.now() + timedelta(minutes=1))
     back = await target.plan("restore", pattern="rate-limit:*")
     outcome = await target.run(back, key="wb-2", progress=progress)
-    assert outcome.text == "1 of 2 keys are back; 1 expired"
+    assert outcome.text == "1 of 2 keys is back; 1 expired"
     assert server.admin.keys("*") == ["rate-limit:long"]
     assert 230_000 < server.admin.pttl("rate-limit:long") <= 240_000
 
@@ -185,7 +208,7 @@ async def test_what_is_not_kept(target: Target, server: RedisServer) -> None:
         assert plan.undo is None
         assert plan.effect == "danger"
     sessions = await target.plan("del", pattern="session*")
-    assert any("1 of them are such as are never shown" in note for note in sessions.notes)
+    assert any("1 of them is such as is never shown" in note for note in sessions.notes)
     for pattern in ("*", "**", "?*"):
         with pytest.raises(RefusedError, match="every key"):
             await target.plan("del", pattern=pattern)

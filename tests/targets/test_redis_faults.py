@@ -170,3 +170,21 @@ async def test_a_server_that_loads_its_data_or_has_no_room(make: Make, server: R
     server.admin.config_set("maxmemory", 1)
     with pytest.raises(TargetError, match="says no: command not allowed when used memory"):
         await target.run(back, key="wb-2", progress=progress)
+
+
+async def test_a_server_without_tls_is_named(make: Make, server: RedisServer) -> None:
+    """One that waits for more, as Redis does, and one that answers the handshake in the clear."""
+    silent = make(server.url().replace("redis://", "rediss://"), timeout=1)
+    with pytest.raises(TargetError, match=r"within 1 s; it may speak no TLS \(then write redis://"):
+        await silent.read("ping")
+
+    async def clear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(b"-ERR unknown command\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(clear, "127.0.0.1", 0) as answering:
+        port = answering.sockets[0].getsockname()[1]
+        with pytest.raises(TargetError, match="speaks no TLS; write redis:// if that is meant to be"):
+            await make(f"rediss://127.0.0.1:{port}/0").read("ping")

@@ -32,7 +32,7 @@ async def test_what_operators_look_at(target: Target, server: RedisServer) -> No
     server.admin.get("a")
     server.admin.get("nothing")
     assert "PONG in" in (await target.read("ping")).headline
-    assert (await target.read("dbsize")).headline == "redis · 1 keys"
+    assert (await target.read("dbsize")).headline == "redis · 1 key"
     rate = await target.read("hitrate")
     assert rate.headline == "redis · 75.0 % hits"
     assert rate.lines == ("3 hits, 1 misses",)
@@ -170,7 +170,7 @@ async def test_several_databases_of_one_server(make: Make, server: RedisServer) 
     """By name; the number of the database is the configuration's."""
     server.admin.set("here", 1)
     target = make(server.url(), databases={"redis": {}, "limits": {"db": 1}})
-    assert (await target.read("dbsize")).headline == "redis · 1 keys"
+    assert (await target.read("dbsize")).headline == "redis · 1 key"
     assert (await target.read("dbsize", name="limits")).headline == "redis limits · 0 keys"
     with pytest.raises(RefusedError, match="no Redis called"):
         await target.read("dbsize", name="limit")
@@ -211,3 +211,19 @@ async def test_a_cluster_is_refused(make: Make) -> None:
         ):
             with pytest.raises(TargetError, match="part of a Redis Cluster"):
                 await call
+
+
+async def test_safety_20_long_parts_of_a_value_are_cut_in_no_secret(
+    target: Target, server: RedisServer
+) -> None:
+    """Each part to its own length, and all of them to what is shown."""
+    url = "redis://app:Tr0ub4dor-and-3-more-words@cache:6379"
+    for start in range(3940, 4001, 6):
+        server.admin.delete("config:1")
+        server.admin.rpush("config:1", "x" * start + " " + url, "short " + url)
+        found = (await target.read("get", key="config:1")).text
+        assert "Tr0u" not in found
+        assert "short redis://‹redacted›" in found
+    server.admin.delete("config:1")
+    server.admin.rpush("config:1", *["y" * 9000] * 40)
+    assert len((await target.read("get", key="config:1")).text) == 16_000

@@ -195,7 +195,7 @@ async def test_kubernetes_pods_are_looked_into(cluster: Cluster, chat: ClusterCh
         "memory": ["free", "-m"],
         "disk": ["df", "-h"],
         "connect redis:6379": ["nc", "-z", "-v", "-w", "5", "redis", "6379"],
-        "file rules": ["head", "-c", "262144", "/app/validation_rules.json"],
+        "file rules": ["head", "-c", "262145", "/app/validation_rules.json"],
     }
     for words, argv in commands.items():
         await chat.server.act("command", argv=argv, stdout=f"the answer of {argv[0]}")

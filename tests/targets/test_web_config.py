@@ -13,7 +13,7 @@ from bot.clock import SystemClock
 from bot.config import load
 from bot.targets import build
 from bot.targets.sandbox_world import World
-from commands.catalogue import Service
+from commands.catalogue import Service, Sli
 from tests.bot.test_config_faults import BASE, faults
 from tests.contracts.http_rig import on_web
 from tests.servers import admin_http, prometheus_server
@@ -100,7 +100,7 @@ def test_a_fault_is_one_sentence_with_its_line(tmp_path: Path, text: str, told: 
 
 
 async def test_what_check_asks(tmp_path: Path) -> None:
-    """Each target says what answers; a call that fails is wrong, a service that is ill is not."""
+    """Each target says what answers; a call that fails is wrong, a service that is ill is to be looked at."""
     server = admin_http.shared()
     server.reset()
     async with alertmanager(tmp_path, webhook="http://127.0.0.1:1/", token="a token") as alarms:
@@ -111,7 +111,9 @@ async def test_what_check_asks(tmp_path: Path) -> None:
             checks={"driver": "health"},
         )
         well = Service("well", health={"liveness": f"{server.url}/health", "gone": f"{server.url}/nothing"})
-        settings = replace(settings, catalogue=replace(settings.catalogue, services={"well": well}))
+        settings = replace(
+            settings, catalogue=replace(settings.catalogue, services={"well": well}, queries={})
+        )
         lines = [f"{name} {line}" async for name, line in build.check(settings, SystemClock())]
     assert [line.partition(" at ")[0] for line in lines[:2]] == [
         f"metrics ok    Prometheus {lines[0].split()[3]}",
@@ -120,4 +122,50 @@ async def test_what_check_asks(tmp_path: Path) -> None:
     assert lines[2].endswith("/health answers 200 OK")
     assert lines[3].startswith("router wrong gone: GET ")
     assert lines[4].startswith("checks ok    well, liveness: 200 in ")
-    assert lines[5].startswith("checks ok    well, gone: 4")
+    assert lines[5].startswith("checks warn  well, gone: 4")
+
+
+async def test_check_asks_queries_and_slis(tmp_path: Path) -> None:
+    """What is no PromQL is wrong, in Prometheus's own words; what has no series, or too many, is to be looked at."""
+    url = prometheus_server.shared().url
+    settings = on_web(
+        metrics={"driver": "prometheus", "url": url}, other={"driver": "prometheus", "url": url}
+    )
+    slis = {
+        "web": Sli("p95", "sum(up)", "s", "lower", ""),
+        "api": Sli("p95", "nothing_of_that_name", "s", "lower", "other"),
+        "db": Sli("p95", "prometheus_http_requests_total", "s", "lower", "metrics"),
+        "cache": Sli("p95", "sum(rate(x[5m])", "s", "lower", "other"),
+    }
+    catalogue = replace(
+        settings.catalogue,
+        services={name: Service(name, sli=sli) for name, sli in slis.items()},
+        queries={"good": "up", "none": "nothing_of_that_name", "bad": "sum by (x"},
+    )
+    found = build.check(replace(settings, catalogue=catalogue), SystemClock())
+    lines = [f"{name} {line}" async for name, line in found]
+    assert [line for line in lines if line.startswith("metrics")][1::3] == [
+        "metrics warn  query none: there are no series for it now",
+        "metrics ok    2 of 5 queries and SLIs have a value",
+    ]
+    bad = [line for line in lines if " wrong " in line]
+    assert [line.partition(" Prom")[0] for line in bad] == [
+        "metrics wrong query bad:",
+        "other wrong SLI of cache:",
+    ]
+    assert all("parse error" in line for line in bad)
+    assert re.search(
+        r"^metrics warn  SLI of db: it has \d+ series, and an SLI is one$", "\n".join(lines), re.M
+    )
+    assert "other warn  SLI of api: there are no series for it now" in lines
+    assert len(lines) == 8
+
+
+async def test_check_does_not_count_doubts_as_faults(tmp_path: Path) -> None:
+    """An endpoint that is away is a warning: nobody answers there."""
+    settings = on_web(checks={"driver": "health"})
+    gone = Service("gone", health={"liveness": "http://127.0.0.1:9/health"})
+    settings = replace(settings, catalogue=replace(settings.catalogue, services={"gone": gone}))
+    [(_name, line)] = [found async for found in build.check(settings, SystemClock())]
+    assert str(line).startswith("warn  gone, liveness: does not answer")
+    assert line.right

@@ -79,7 +79,7 @@ class Server:
             self.newest, self.oldest = tuple(asked["newest"]), tuple(asked["oldest"])
         elif (
             name == "fail"
-        ):  # the next requests of that method and path: status, message; `done`: after it was done
+        ):  # the next requests of that method and path: status, message; `done`: after it was done; `plain`: no JSON
             self.failing.append(asked)
         elif name == "requests":
             found = self.requests
@@ -108,6 +108,8 @@ class Server:
                 each["count"] = each.get("count", 1) - 1
                 if each["count"] <= 0:
                     self.failing.remove(each)
+                if each.get("plain"):
+                    return web.Response(status=each["status"], text=each["message"])
                 return _message(each["status"], each["message"])
         return None
 
