@@ -22,9 +22,13 @@ async def ask(settings: Settings, data: Path) -> bool:
     faults = {name: await _faults(name, settings, data) for name in _TOKENS if _asked(name, settings)}
     for name, count in faults.items():
         if count:
-            some = f"{count} of these {'is' if count == 1 else 'are'} to be mended"
-            typer.echo(f"{name.title()} is not in order: {some}; docs/{name}.md helps.", err=True)
+            told = f"{name.title()} is not in order: {_mended(count)}; docs/{name}.md helps."
+            typer.echo(told, err=True)
     return not any([*faults.values(), await _targets(settings)])
+
+
+def _mended(count: int) -> str:
+    return f"{count} of these {'is' if count == 1 else 'are'} to be mended"
 
 
 async def _targets(settings: Settings) -> int:
@@ -34,10 +38,8 @@ async def _targets(settings: Settings) -> int:
         typer.echo(f"{name:<7}{line}", err=not line.right)
         count += not line.right
     if count:
-        typer.echo(
-            f"Not every target is in order: {count} of these are to be mended; docs/operations.md helps.",
-            err=True,
-        )
+        told = f"Not every target is in order: {_mended(count)}; docs/operations.md helps."
+        typer.echo(told, err=True)
     return count
 
 

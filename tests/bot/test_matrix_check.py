@@ -469,7 +469,7 @@ def test_exit_status_1_where_something_is_wrong(home: Home) -> None:
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
         f"matrix wrong person bob (@nobody:{NAME}): there is no such account on {NAME}",
-        "Matrix is not in order: 1 of these are to be mended; docs/matrix.md helps.",
+        "Matrix is not in order: 1 of these is to be mended; docs/matrix.md helps.",
     ]
 
 

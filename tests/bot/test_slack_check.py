@@ -317,7 +317,7 @@ def test_exit_status_1_where_something_is_wrong(tmp_path: Path, slack: SlackServ
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
         "slack  wrong person bob (U0NOBODY0): there is no such account in the workspace (user_not_found)",
-        "Slack is not in order: 1 of these are to be mended; docs/slack.md helps.",
+        "Slack is not in order: 1 of these is to be mended; docs/slack.md helps.",
     ]
 
 
