@@ -141,7 +141,7 @@ def page(found: Page, facts: Facts) -> list[Say]:
             template=found.template,
             data=found.data,
             lane=0,
-            ref=found.ref or page_ref(i.number, found.key),
+            ref=found.ref or page_ref(i.number, found.key, found.rung, found.people),
             buttons=found.buttons,
         ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 PAGES = "asked:"  # and the incident, and the page's key: what the message of a page is known by
 
 
-def page_ref(number: int, key: str) -> str:
-    """What the message of one page in its incident's channel is known by."""
-    return f"{PAGES}{number}:{key}"
+def page_ref(number: int, key: str, rung: str, people: Sequence[str]) -> str:
+    """What the message of one page in its incident's channel is known by; several may fall due at one moment."""
+    return f"{PAGES}{number}:{key}:{rung}:{','.join(people)}"
 
 
 def answered(book: Logbook, before: Any, after: Any) -> None:
