@@ -85,6 +85,7 @@ class Blank:
         invite: tuple[str, ...] = (),
         pin: str | None = None,
         archive: bool | None = None,
+        links: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """Taken."""
 
