@@ -79,7 +79,7 @@ def _group(found: Command) -> str:
 
 
 def _together(names: Iterable[str]) -> str:
-    """Names that begin alike as one: redis info|keys|ping."""
+    """Names that begin alike as one: redis info | keys | ping, which may be broken anywhere on a phone."""
     seconds: dict[str, list[str]] = {}
     for name in names:
         first, _, second = name.partition(" ")
@@ -87,7 +87,7 @@ def _together(names: Iterable[str]) -> str:
     told = []
     for first, found in seconds.items():
         told += [first] if "" in found else []
-        if more := "|".join(second for second in found if second):
+        if more := " | ".join(second for second in found if second):
             told.append(f"{first} {more}")
     return ", ".join(told)
 

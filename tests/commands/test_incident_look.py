@@ -138,7 +138,7 @@ async def test_help_lists_and_explains(house: House) -> None:
     """What only buttons send is not listed; a misspelt name gets the nearest."""
     told = text_of(await house.says("grace", "/help", None))
     assert "Incidents: ack, catchup, close," in told
-    assert "incident list|mine|open|search|show" in told
+    assert "incident list | mine | open | search | show" in told
     assert "People: escalate, handover, join, leave, oncall, oncall override, page," in told
     assert "cannot" not in told
     listed = await house.says("grace", "/help incidents", None)

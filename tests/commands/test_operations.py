@@ -127,7 +127,7 @@ async def test_help_names_every_command_and_nothing_is_cut_off() -> None:
     for line in answer.lines:
         for word in line.partition(": ")[2].split(", "):
             first, _, seconds = word.partition(" ")
-            told |= {f"{first} {second}".strip() for second in seconds.split("|")}
+            told |= {f"{first} {second}".strip() for second in seconds.split(" | ")}
     assert told == set(REGISTRY.names()) - HIDDEN
 
 
