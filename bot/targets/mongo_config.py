@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator
 
-from bot.config_faults import Finding, each_text, mapping
-from bot.config_values import Line, Variable
-from bot.targets.config_model import Reached, unused
+from bot.config_faults import Finding, mapping
+from bot.config_values import Line
+from bot.targets import database_config
+from bot.targets.database_config import Sealed, databases, open_address
 
 ADDRESS_IS = "an address such as mongodb://db.example.com:27017, without a database and options"
 MOST_HOSTS = 50  # members that a replica set may have
@@ -70,51 +71,18 @@ def _host(text: str, *, srv: bool) -> str:
     return found[1] if srv else f"{found[1]}:{found[2] or 27017}"
 
 
-def _url(value: str) -> str:
-    if address(value).password is not None:
-        raise ValueError(
-            "holds a password, which has no place in this file; write `password_env`, or `url_env`"
-        )
-    return value
-
-
-class Mongo(Reached):
+class Mongo(Sealed):
     """One server, or a replica set by several of its members; the section `mongo` says which databases there are."""
 
-    url: Annotated[str, AfterValidator(_url)] | None = None
-    url_env: Variable | None = None
-    username: Line | None = None
-    password_env: Variable | None = None
+    url: Annotated[str, AfterValidator(open_address(address))] | None = None
     auth_source: Line = "admin"
-    tls: bool = True
-    ca_file: Line | None = None
-    at_once: int = Field(default=4, ge=1, le=20)
-
-    @model_validator(mode="after")
-    def _one_address(self) -> Mongo:
-        if self.url is not None and self.url_env is not None:
-            raise ValueError("say where it is once: `url` or `url_env`")
-        if not self.tls and self.ca_file is not None:
-            raise ValueError("`ca_file` is of no use without TLS; take it out, or `tls: false`")
-        return self
 
 
 def check(data: Any) -> Iterator[Finding]:
     """MongoDB targets that nothing uses or without an address, databases without a name, fields that are none."""
-    targets, own = mapping(data, "targets"), _own(data)
-    for name in unused(data, "mongo", own):
-        yield Finding(
-            ("targets", name),
-            f"nothing uses it; write under `mongo:` what is there, as in {name}: {{target: {name}, database: shop}}",
-        )
-    for name, fields in mapping(data, "mongo").items():
-        database = mapping(fields)
-        target = str(database.get("target"))
-        if target not in own:
-            continue
-        if not {"url", "url_env"} & set(mapping(targets, target)) and "url_env" not in database:
-            yield Finding(("targets", target), f"say where it is: `url`, {ADDRESS_IS}, or `url_env`")
-        yield from _readable(str(name), mapping(database, "readable"))
+    yield from database_config.check(data, "mongo", address_is=ADDRESS_IS, more=", database: shop")
+    for name, database in databases(data, "mongo"):
+        yield from _readable(name, mapping(database, "readable"))
 
 
 def _readable(name: str, readable: Mapping[str, Any]) -> Iterator[Finding]:
@@ -129,21 +97,4 @@ def _readable(name: str, readable: Mapping[str, Any]) -> Iterator[Finding]:
 
 def misplaced(data: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
     """A fault, which does not repeat it, for every variable that should hold an address and does not."""
-    own = _own(data)
-    for pattern in ("targets.*.url_env", "mongo.*.url_env"):
-        for path, name in each_text(data, pattern):
-            fields = mapping(data, *map(str, path[:2]))
-            real = fields.get("driver") == "mongo" or str(fields.get("target")) in own
-            value = environ.get(name, "").strip()
-            if not real or not value:
-                continue
-            try:
-                address(value)
-            except ValueError as error:
-                yield Finding(path, f"the environment variable {name} holds something else; it {error}")
-
-
-def _own(data: Any) -> set[str]:
-    """The targets with this driver."""
-    found = mapping(data, "targets").items()
-    return {str(name) for name, fields in found if mapping(fields).get("driver") == "mongo"}
+    return database_config.misplaced(data, environ, "mongo", address)

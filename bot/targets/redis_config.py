@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator
 
-from bot.config_faults import Finding, each_text, mapping
-from bot.config_values import Line, Variable
-from bot.targets.config_model import Reached, unused
+from bot.config_faults import Finding, mapping
+from bot.targets import database_config
+from bot.targets.database_config import Database, databases, open_address, own
 
 ADDRESS_IS = "an address such as redis://cache.example.com:6379/0, or rediss:// with TLS"
 
@@ -57,59 +57,28 @@ def address(text: str) -> Address:
     )
 
 
-def _url(value: str) -> str:
-    if address(value).password is not None:
-        raise ValueError(
-            "holds a password, which has no place in this file; write `password_env`, or `url_env`"
-        )
-    return value
-
-
-class Redis(Reached):
+class Redis(Database):
     """One server. Databases of the section `redis` may name another number, or an address of their own."""
 
-    url: Annotated[str, AfterValidator(_url)] | None = None
-    url_env: Variable | None = None
-    username: Line | None = None
-    password_env: Variable | None = None
-    ca_file: Line | None = None
+    url: Annotated[str, AfterValidator(open_address(address))] | None = None
     replica: bool = False
-
-    @model_validator(mode="after")
-    def _one_address(self) -> Redis:
-        if self.url is not None and self.url_env is not None:
-            raise ValueError("say where it is once: `url` or `url_env`")
-        return self
 
 
 def check(data: Any) -> Iterator[Finding]:
-    """Redis targets that nothing uses, and databases without an address."""
-    targets = mapping(data, "targets")
-    own = _own(data)
-    for name in unused(data, "redis", own):
-        yield Finding(
-            ("targets", name),
-            f"nothing uses it; write under `redis:` what is there, as in {name}: {{target: {name}}}",
-        )
-    for name, fields in mapping(data, "redis").items():
-        database = mapping(fields)
-        target = str(database.get("target"))
-        if target not in own:
-            continue
-        section = mapping(targets, target)
-        if not {"url", "url_env"} & set(section) and "url_env" not in database:
-            yield Finding(("targets", target), f"say where it is: `url`, {ADDRESS_IS}, or `url_env`")
+    """Redis targets that nothing uses, databases without an address or with two numbers, authorities of no use."""
+    yield from database_config.check(data, "redis", address_is=ADDRESS_IS)
+    for name, database in databases(data, "redis"):
         if {"url_env", "db"} <= set(database):
             yield Finding(("redis", name, "db"), "the address in `url_env` says the number of the database")
-    yield from _idle(data, own)
+    yield from _idle(data, own(data, "redis"))
 
 
-def _idle(data: Any, own: set[str]) -> Iterator[Finding]:
+def _idle(data: Any, mine: set[str]) -> Iterator[Finding]:
     """Authorities that nothing looks at: whoever wrote one counts on TLS."""
     elsewhere = {
         str(mapping(d).get("target")) for d in mapping(data, "redis").values() if "url_env" in mapping(d)
     }
-    for name in sorted(own - elsewhere):
+    for name in sorted(mine - elsewhere):
         section = mapping(data, "targets", name)
         if "ca_file" in section and str(section.get("url", "")).startswith("redis://"):
             yield Finding(
@@ -120,21 +89,4 @@ def _idle(data: Any, own: set[str]) -> Iterator[Finding]:
 
 def misplaced(data: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
     """A fault, which does not repeat it, for every variable that should hold an address and does not."""
-    own = _own(data)
-    for pattern in ("targets.*.url_env", "redis.*.url_env"):
-        for path, name in each_text(data, pattern):
-            fields = mapping(data, *map(str, path[:2]))
-            real = fields.get("driver") == "redis" or str(fields.get("target")) in own
-            value = environ.get(name, "").strip()
-            if not real or not value:
-                continue
-            try:
-                address(value)
-            except ValueError as error:
-                yield Finding(path, f"the environment variable {name} holds something else; it {error}")
-
-
-def _own(data: Any) -> set[str]:
-    """The targets with this driver."""
-    found = mapping(data, "targets").items()
-    return {str(name) for name, fields in found if mapping(fields).get("driver") == "redis"}
+    return database_config.misplaced(data, environ, "redis", address)
