@@ -52,12 +52,16 @@ class Doors:
                 await self._api.call("POST", V3, "rooms", room, "leave")
                 return
             await self._api.call("POST", V3, "join", room)
-            if known and (mine[-1].get("content") or {}).get("is_direct"):
-                await self._rooms.note_direct(host, room)
+            await self._keep_direct(room, host, mine[-1].get("content") if mine else None)
         except RefusedCallError as refusal:
             _log.warning("an invitation could not be answered", room=room, by=host, error=str(refusal))
             return
         await self._tell(room)
+
+    async def entered(self, room: str, event: Event) -> None:
+        """The bot is in a room now, by whatever client of its account: it may have died after an invitation's answer."""
+        before = event.get("unsigned") or {}
+        await self._keep_direct(room, str(before.get("prev_sender")), before.get("prev_content"))
 
     async def replaced(self, room: str, event: Event) -> None:
         """Follow into the room that replaces this one ("Room upgrades"), where somebody of the configuration did that.
@@ -81,6 +85,11 @@ class Doors:
         await self._tell(new)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    async def _keep_direct(self, room: str, host: str, invitation: Any) -> None:
+        """Have a room for direct messages be one, where somebody of the configuration invited the bot to it as such."""
+        if isinstance(invitation, Mapping) and invitation.get("is_direct") and self._known(host):
+            await self._rooms.note_direct(host, room)
 
     def _known(self, user: str) -> bool:
         return user in self._people and not self._directory.barred(user)

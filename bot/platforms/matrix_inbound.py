@@ -203,6 +203,7 @@ class Inbound:
             events = await self._missing(room, str(timeline.get("prev_batch") or "")) + events
         for index, event in enumerate(events):
             if self._is_coming_in(event):
+                await self._doors.entered(room, event)
                 events = events[index + 1 :]  # what was said before the bot came was not said to it
                 break
         for event in events:

@@ -305,6 +305,20 @@ async def test_invitations_of_strangers_are_refused(world: World) -> None:
     assert request.direct
 
 
+async def test_an_invitation_that_another_client_of_the_bot_s_account_accepts(world: World) -> None:
+    """As where the bot died between going in and keeping what the room is: it is for direct messages all the same."""
+    await world.start()
+    await world.matrix.stop()
+    made = await world.call(
+        world.alice, "POST", "/createRoom", {"invite": [world.bot.user], "is_direct": True}
+    )
+    await world.call(world.bot, "POST", f"/join/{quote(made['room_id'])}")
+    await world.start()
+    await world.says(world.alice, made["room_id"], "help")
+    (request,) = await world.next(Request)
+    assert request.direct
+
+
 async def test_only_listed_homeservers_act(world: World) -> None:
     """SAFETY 23: by whole user ids; an account of another server is none of the configuration's."""
     listed = world.made(servers=["partner.example"])
