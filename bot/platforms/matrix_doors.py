@@ -59,7 +59,7 @@ class Doors:
         await self._tell(room)
 
     async def entered(self, room: str, event: Event) -> None:
-        """The bot is in a room now, by whatever client of its account: it may have died after an invitation's answer."""
+        """The bot is in a room now, by whatever client of its account: it may have died after it went in."""
         before = event.get("unsigned") or {}
         await self._keep_direct(room, str(before.get("prev_sender")), before.get("prev_content"))
 
