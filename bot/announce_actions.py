@@ -12,7 +12,7 @@ from bot.cards import action_card, asked_first, undo_buttons, unknown_buttons, v
 from bot.chat import Button, Say
 from bot.facts import Facts
 from incidents import events as e
-from incidents.approvals import Action, fold
+from incidents.action import Action, fold
 from incidents.change_sentences import change_text, undoes
 from incidents.policy import Policy
 from incidents.wording import Wording

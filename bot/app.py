@@ -54,7 +54,7 @@ from bot.work import Work
 from commands.actions import Ops, Target
 from commands.incident.runbook import pages
 from commands.registry import Registry, collect
-from incidents import approvals, events, incident, oncall
+from incidents import action, events, incident, oncall
 from incidents.ports import Clock, RefusedError
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ log = structlog.get_logger()
 CATCH_UP = 30.0  # seconds that reading what came in meanwhile may take, before overdue pages go out
 AGAIN = 10.0  # seconds until a chat that could not be reached is tried again
 TICK = 0.05  # seconds between two looks at what is due
-FOLDS: Mapping[str, store.Fold] = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
+FOLDS: Mapping[str, store.Fold] = {"incident": incident.fold, "action": action.fold, "oncall": oncall.fold}
 
 
 def modules(*packages: ModuleType) -> list[ModuleType]:

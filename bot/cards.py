@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.chat import Button
 from bot.facts import Facts
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.due import timers
 from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS, Policy, Step

@@ -15,7 +15,7 @@ from bot.lookups import OPEN_STATES
 from bot.reader import LogReader
 from bot.votes import meaning, means_of
 from bot.work import Work
-from incidents.approvals import APPROVE, DENY, Action
+from incidents.action import APPROVE, DENY, Action
 from incidents.ports import Clock
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from bot.sli import Indicators
 from commands.actions import Plan
 from commands.catalogue import Catalogue
 from incidents import watching
-from incidents.approvals import Action
+from incidents.action import Action
 
 RUNS = 3
 WITHIN = 2.0  # seconds that a card may wait for its figure

@@ -28,7 +28,7 @@ from commands.actions import NoAnswerError, Ops, Outcome, Plan, Progress, Target
 from commands.dispatch import drift
 from incidents import approvals
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import Action, fold
 from incidents.ports import Clock, NotRecordedError, RefusedError
 
 log = structlog.get_logger()
@@ -144,7 +144,7 @@ class Executor:
         try:
             action: Action | None = None
             for recorded in await self._store.events(f"action-{number}"):
-                action = approvals.fold(action, recorded.event)
+                action = fold(action, recorded.event)
             assert action is not None
             kind, _, channel = action.channel.partition(":")
             platform, user = self._platforms[kind], self._desk.settings.people[action.requester].ids[kind]

@@ -19,7 +19,7 @@ from commands.actions import Plan
 from commands.case import Row
 from commands.grammar import Names, parse
 from commands.registry import Registry
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.incident import Incident
 from incidents.ports import Clock, RefusedError
 

@@ -10,7 +10,7 @@ import orjson
 
 from bot import store
 from bot.chat import Say
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.incident import Incident
 
 

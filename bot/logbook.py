@@ -26,7 +26,7 @@ from bot.ways import incident_of, spread
 from commands.incident.runbook import matching, section
 from incidents import approvals, due, oncall
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.incident import Incident
 from incidents.oncall import Roster
 from incidents.policy import Policy, digest, to_data

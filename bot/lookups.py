@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, select
 
 from bot import store
 from bot.desk import Desk, policy_of
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.change_sentences import undoes
 from incidents.incident import Incident
 from incidents.policy import Policy

@@ -28,7 +28,7 @@ from bot.views import (
 from bot.web.context import Pace, WebSettings
 from commands.registry import Registry
 from incidents import due
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.entries import Entry
 from incidents.incident import Incident
 from incidents.policy import CLOCK_LABELS, Policy

@@ -18,7 +18,7 @@ from commands.actions import Plan, Undo
 from commands.case import Reply, sentence
 from commands.dispatch import Asked, Place, freeze
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.incident import Incident
 from incidents.ports import Clock
 

@@ -14,7 +14,7 @@ from bot.desk import Desk, policy_of
 from bot.lookups import LIVE, OPEN_STATES
 from commands.case import Row
 from incidents import oncall
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.entries import Entry
 from incidents.incident import Incident
 from incidents.oncall import Roster

@@ -10,9 +10,9 @@ from bot.logbook import Logbook
 from bot.propose import Proposer, Terms, place_of
 from bot.targets.guard import UnreachableError
 from commands.actions import NoAnswerError, Ops, Plan, TargetError
-from incidents import approvals
 from incidents import events as e
-from incidents.approvals import Action
+from incidents import ways_back
+from incidents.action import Action
 from incidents.ports import Clock, RefusedError
 
 _AWAY = (UnreachableError, NoAnswerError)  # it may answer in a minute
@@ -89,7 +89,7 @@ class Reverts:
             action = book.action(number)
             if action is None or not _taken(u, number):
                 return
-            book.record(f"action-{number}", approvals.blocked(action, why, again=again, now=book.now))
+            book.record(f"action-{number}", ways_back.blocked(action, why, again=again, now=book.now))
             book.finish()
 
         await self._store.run(unit)

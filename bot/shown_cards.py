@@ -13,7 +13,7 @@ from bot.facts import PlainFacts
 from bot.logbook import Logbook
 from bot.outward import Outward
 from bot.ways import Spot
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.incident import Incident
 
 Progress = tuple[int, int, str]

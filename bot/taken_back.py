@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from incidents import approvals
 from incidents import events as e
-from incidents.approvals import Action
+from incidents import ways_back
+from incidents.action import Action
 from incidents.change_sentences import undoes
 
 if TYPE_CHECKING:
@@ -27,4 +27,4 @@ def overtake(book: Logbook, event: e.Event, after: Any) -> None:
         return
     for incident, channel in {(undone.incident, undone.channel), (after.incident, after.channel)}:
         for other in book.pending(incident, channel):
-            book.record(f"action-{other.number}", *approvals.overtaken(other, by=after, now=book.now))
+            book.record(f"action-{other.number}", *ways_back.overtaken(other, by=after, now=book.now))

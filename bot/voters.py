@@ -12,7 +12,7 @@ from bot import store
 from bot.chat import Platform
 from bot.config import Settings
 from bot.votes import meaning, means_of
-from incidents.approvals import APPROVE, DENY, Action
+from incidents.action import APPROVE, DENY, Action
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from bot.logbook import Logbook
 from commands.dispatch import Place
 from incidents import approvals
 from incidents import events as e
-from incidents.approvals import APPROVE, DENY
+from incidents.action import APPROVE, DENY
 from incidents.ports import RefusedError
 
 _VARIATION = {0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)}  # text/emoji presentation and skin tones

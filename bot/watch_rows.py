@@ -10,7 +10,7 @@ from sqlalchemy import select
 from bot import store
 from incidents import events as e
 from incidents import watching
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.change_sentences import undoes
 from incidents.incident import Incident
 

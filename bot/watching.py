@@ -15,7 +15,7 @@ from commands.actions import Plan
 from commands.catalogue import Sli, WatchTerms
 from incidents import events as e
 from incidents import watching
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.ports import Clock
 
 log = structlog.get_logger()

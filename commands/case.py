@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from commands.actions import Answer
 from commands.catalogue import Catalogue
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.entries import Entry
 from incidents.events import Event
 from incidents.incident import Incident

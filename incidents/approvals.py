@@ -1,196 +1,19 @@
-"""Frozen plans and the votes on them: propose, vote, quorum, expiry, break-glass, claim, outcome."""
+"""Votes on a frozen plan: quorum, expiry, break-glass, denial; and what falls due for a request by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from incidents import events as e
 from incidents import watching
+from incidents.action import APPROVE, DENY, FINAL, Action, fold
 from incidents.ports import RefusedError
-from incidents.watching import Watch
 from incidents.wording import span
 
-FIRST_TRY, LAST_TRY = timedelta(minutes=1), timedelta(minutes=15)  # until a way back is tried again
 REVERT_NOTICE = timedelta(minutes=5)
-FINAL = frozenset({"done", "failed", "unknown", "denied", "cancelled", "expired", "void"})
-
-APPROVE, DENY = "approve", "deny"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One requested change. `votes` is person → means → choice: one person is one vote, by whatever means."""
-
-    number: int
-    incident: int | None
-    channel: str
-    plan: Mapping[str, Any]
-    plan_hash: str
-    requester: str
-    quorum: int
-    eligible: tuple[str, ...]
-    asked_at: datetime
-    expires_at: datetime
-    widen_at: datetime | None = None
-    undo_of: int | None = None
-    revert_of: int | None = None
-    again_of: int | None = None
-    revert_after: int | None = None
-    undo_within: int = 1800  # seconds after completion in which its approval covers an undo
-    state: str = "pending"
-    votes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    voters: tuple[str, ...] = ()
-    why: str = ""
-    approved_at: datetime | None = None
-    break_glass_at: datetime | None = None
-    break_glass_by: str | None = None
-    break_glass_why: str = ""
-    boot: str = ""
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    after: Mapping[str, Any] = field(default_factory=dict)
-    text: str = ""
-    revert_at: datetime | None = None
-    revert_said: bool = False
-    blocked: str = ""  # why it has not gone back by itself, though its time is over
-    tries: int = 0  # to go back
-    cancel_asked: bool = False
-    guarded: bool = False
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    watch: Watch | None = None
-    refused: Mapping[str, str] = field(default_factory=dict)  # person → why their last vote did not count
-
-    @property
-    def wants_proof(self) -> bool:
-        """Whether only those approve it of whom it is certain that they did: a danger asked for where that shows."""
-        return self.guarded and self.plan.get("effect") == "danger"
-
-    @property
-    def unvoted(self) -> bool:
-        """Whether it waits to run without approval: its glass is broken, and the delay is not over."""
-        return self.state == "pending" and self.break_glass_at is not None
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits for votes, and for nothing else."""
-        return self.state == "pending" and self.break_glass_at is None
-
-    @property
-    def approvals(self) -> tuple[str, ...]:
-        """Who approves now, in the order of voting."""
-        return tuple(person for person, means in self.votes.items() if APPROVE in means.values())
-
-    @property
-    def reversible(self) -> bool:
-        """Whether an undo of it can be asked for; of an unknown outcome too, where the target shows the change."""
-        return self.state in ("done", "unknown") and self.plan.get("undo") is not None
-
-
-def fold(state: Action | None, event: e.Event) -> Action | None:
-    """The action after `event`."""
-    if isinstance(event, e.ActionProposed):
-        return _proposed(event)
-    rule = _RULES.get(type(event))
-    return state if state is None or rule is None else replace(state, **rule(state, event))
-
-
-def _proposed(event: e.ActionProposed) -> Action:
-    return Action(
-        number=event.number,
-        incident=event.incident,
-        channel=event.channel,
-        plan=event.plan,
-        plan_hash=event.plan_hash,
-        requester=event.actor,
-        quorum=event.quorum,
-        eligible=event.eligible,
-        asked_at=event.at,
-        expires_at=event.expires_at,
-        widen_at=event.widen_at,
-        undo_of=event.undo_of,
-        revert_of=event.revert_of,
-        again_of=event.again_of,
-        revert_after=event.revert_after,
-        undo_within=event.undo_within,
-        guarded=event.guarded,
-        evidence=event.evidence,
-    )
-
-
-Changes = dict[str, Any]
-
-
-def _voted(a: Action, ev: e.VoteCast) -> Changes:
-    mine = {**a.votes.get(ev.person, {}), ev.means: ev.choice}
-    return {"votes": {**a.votes, ev.person: mine}}
-
-
-def _withdrawn(a: Action, ev: e.VoteWithdrawn) -> Changes:
-    mine = {means: choice for means, choice in a.votes.get(ev.person, {}).items() if means != ev.means}
-    votes = {person: means for person, means in a.votes.items() if person != ev.person}
-    return {"votes": {**votes, ev.person: mine} if mine else votes}
-
-
-def _ended(state: str) -> Callable[[Action, Any], Changes]:
-    def rule(a: Action, ev: Any) -> Changes:
-        text = getattr(ev, "text", "") or getattr(ev, "why", "")
-        return {"state": state, "ended_at": ev.at, "text": text}
-
-    return rule
-
-
-def _finished(a: Action, ev: e.ActionFinished) -> Changes:
-    watch = watching.succeeded(a.watch, ev.at)
-    ended = {"state": "done", "ended_at": ev.at, "text": ev.text, "after": ev.after}
-    return {**ended, "revert_at": ev.revert_at, "watch": watch}
-
-
-def _watched(rule: Callable[[Watch, Any], Watch]) -> Callable[[Action, Any], Changes]:
-    return lambda a, ev: {"watch": rule(a.watch, ev)} if a.watch is not None else {}
-
-
-_RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
-    e.VoteCast: _voted,
-    e.VoteWithdrawn: _withdrawn,
-    e.VoteRefused: lambda a, ev: {"refused": {**a.refused, ev.person: ev.why}},
-    e.ApproversWidened: lambda a, ev: {"widen_at": None},
-    e.ActionApproved: lambda a, ev: {
-        "state": "approved",
-        "voters": ev.voters,
-        "why": ev.why,
-        "approved_at": ev.at,
-    },
-    e.BreakGlassInvoked: lambda a, ev: {
-        "break_glass_at": ev.runs_at,
-        "break_glass_by": ev.actor,
-        "break_glass_why": ev.reason,
-    },
-    e.ActionStarted: lambda a, ev: {
-        "state": "running",
-        "boot": ev.boot,
-        "voters": ev.voters,
-        "started_at": ev.at,
-    },
-    e.CancelAsked: lambda a, ev: {"cancel_asked": True},
-    e.ActionFinished: _finished,
-    e.ActionFailed: _ended("failed"),
-    e.ActionUnknown: _ended("unknown"),
-    e.ActionDenied: _ended("denied"),
-    e.ActionCancelled: _ended("cancelled"),
-    e.ActionExpired: _ended("expired"),
-    e.ActionVoided: _ended("void"),
-    e.RevertAnnounced: lambda a, ev: {"revert_said": True},
-    e.RevertKept: lambda a, ev: {"revert_at": None, "blocked": ""},
-    e.RevertDue: lambda a, ev: {"revert_at": None},
-    e.RevertBlocked: lambda a, ev: {"blocked": ev.why, "revert_at": ev.again_at, "tries": a.tries + 1},
-    e.WatchBegan: lambda a, ev: {"watch": watching.began(ev)},
-    e.WatchDue: _watched(watching.looked),
-    e.WatchMeasured: _watched(watching.measured),
-    e.WatchEnded: _watched(watching.ended),
-}
 
 
 # -- what falls due -------------------------------------------------------------------------------
@@ -230,7 +53,7 @@ def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
             return e.RevertAnnounced(at=now, actor=e.BOT, revert_at=a.revert_at)
         return e.RevertDue(at=now, actor=e.BOT, due=at)
     if a.break_glass_at is not None and at == a.break_glass_at:
-        if now >= at + _lasts(a):
+        if now >= at + a.lasts:
             why = "I was away when it was to run without approval"
             return e.ActionVoided(at=now, actor=e.BOT, why=why)
         return e.ActionApproved(
@@ -394,24 +217,6 @@ def short_of_votes(a: Action, *, lost: tuple[str, ...], now: datetime) -> list[e
     return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
 
 
-def overtaken(a: Action, *, by: Action, now: datetime) -> list[e.Event]:
-    """Withdraw a request of which `by`, which takes a change back and starts now, does the same; else nothing.
-
-    One that has been approved is not withdrawn: it is checked against the target before it runs.
-    """
-    of = by.undo_of if by.undo_of is not None else by.revert_of
-    if a.state != "pending" or a.number == by.number or of is None:
-        return []
-    if of not in (a.undo_of, a.revert_of) and any(a.plan.get(key) != by.plan.get(key) for key in _DOES):
-        return []
-    how = "undo" if by.undo_of is not None else "way back"
-    why = f"not needed any more: #{by.number} does the same, as the {how} of #{of}"
-    return [e.ActionCancelled(at=now, actor=e.BOT, why=why)]
-
-
-_DOES = ("target", "verb", "args", "subject")  # of a plan: what it does, whatever it found there
-
-
 def stopped(a: Action, *, by: str, now: datetime) -> list[e.Event]:
     """A ❌ found on the card when it was about to run: the requester's withdraws it, any approver's denies it."""
     if by == a.requester:
@@ -421,15 +226,10 @@ def stopped(a: Action, *, by: str, now: datetime) -> list[e.Event]:
 
 def stale(a: Action, now: datetime) -> list[e.Event]:
     """Void an approval that was given too long ago to be run now; a way back that was promised never is."""
-    if a.revert_of is not None or a.approved_at is None or now < a.approved_at + _lasts(a):
+    if a.revert_of is not None or a.approved_at is None or now < a.approved_at + a.lasts:
         return []
     why = f"it was approved {span((now - a.approved_at).total_seconds())} ago and could not run in time"
     return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
-
-
-def _lasts(a: Action) -> timedelta:
-    """How long requests like this one stay good."""
-    return a.expires_at - a.asked_at
 
 
 def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> list[e.Event]:
@@ -443,23 +243,3 @@ def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> 
         ),
         *watching.blind(a.watch, now),
     ]
-
-
-def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
-    """Stay as it is: the planned way back is dropped."""
-    if a.state != "done" or a.revert_at is None:
-        raise RefusedError(f"#{a.number} does not go back by itself.")
-    return [e.RevertKept(at=now, actor=by)]
-
-
-def blocked(a: Action, why: str, *, again: bool, now: datetime) -> e.RevertBlocked:
-    """The way back could not be asked for; where it makes sense it is tried again, ever more seldom."""
-    wait = min(FIRST_TRY * 2 ** min(a.tries, 8), LAST_TRY)
-    return e.RevertBlocked(at=now, actor=e.BOT, why=why, again_at=now + wait if again else None)
-
-
-def undo_is_covered(a: Action, now: datetime) -> bool:
-    """Whether the approval of the change covers an undo now: once, within its window after completion."""
-    return (
-        a.state == "done" and a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)
-    )

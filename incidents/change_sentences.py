@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from incidents import approvals
 from incidents import events as e
+from incidents.action import Action
 from incidents.sentences import Sentence
 from incidents.wording import Wording, span
 
@@ -27,7 +27,7 @@ def change_text(plan: Mapping[str, Any]) -> str:
     return str(plan.get("summary") or plan.get("line") or "")
 
 
-def undoes(change: e.ActionProposed | approvals.Action | None) -> int | None:
+def undoes(change: e.ActionProposed | Action | None) -> int | None:
     """The change that this one takes back, if it is an undo or goes back by itself."""
     if change is None:
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from incidents import approvals
 from incidents import events as e
+from incidents.action import Action
 from incidents.change_sentences import change_text, undoes
 from incidents.entries import Entry
 from incidents.metrics import changes, taken_back
@@ -204,7 +204,7 @@ def made(entries: list[Entry]) -> tuple[Change, ...]:
     return tuple(_change(number, action, number in back) for number, action in sorted(actions.items()))
 
 
-def _change(number: int, action: approvals.Action, undone: bool) -> Change:
+def _change(number: int, action: Action, undone: bool) -> Change:
     service = action.plan.get("service")
     return Change(
         number=number,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from incidents import approvals
 from incidents import events as e
+from incidents.action import Action, fold
 from incidents.change_sentences import undoes
 from incidents.entries import Entry, cleaned
 from incidents.rounds import Round, rounds
@@ -63,21 +63,21 @@ def metrics(entries: Iterable[Entry], now: datetime) -> Metrics:
     )
 
 
-def changes(entries: Iterable[Entry]) -> dict[int, approvals.Action]:
+def changes(entries: Iterable[Entry]) -> dict[int, Action]:
     """Every requested change as it stands, by number."""
-    found: dict[int, approvals.Action] = {}
+    found: dict[int, Action] = {}
     for entry in entries:
         number = entry.action
         if number is None and isinstance(entry.event, e.ActionProposed):
             number = entry.event.number
         if number is not None:
-            state = approvals.fold(found.get(number), entry.event)
+            state = fold(found.get(number), entry.event)
             if state is not None:
                 found[number] = state
     return found
 
 
-def taken_back(actions: Mapping[int, approvals.Action]) -> frozenset[int]:
+def taken_back(actions: Mapping[int, Action]) -> frozenset[int]:
     """The numbers of the changes that a finished undo or revert took back."""
     return frozenset(
         of for action in actions.values() if action.state == "done" and (of := undoes(action)) is not None
@@ -143,7 +143,7 @@ def _answered(entries: list[Entry]) -> int:
     return answered
 
 
-def _changes(actions: Mapping[int, approvals.Action]) -> dict[str, int]:
+def _changes(actions: Mapping[int, Action]) -> dict[str, int]:
     asked = [action for action in actions.values() if undoes(action) is None]
     states = [action.state for action in asked]
     return {

@@ -10,8 +10,8 @@ from commands.incident.seen import action_asked, action_here, action_seen
 from commands.incident.speaking import when, wording
 from commands.registry import Text, command
 from incidents import approvals as domain
-from incidents import timeline
-from incidents.approvals import Action
+from incidents import timeline, ways_back
+from incidents.action import APPROVE, Action
 from incidents.change_sentences import change_text
 from incidents.wording import listed
 
@@ -26,7 +26,7 @@ def approve(number: int, *, case: Case) -> Reply | None:
     found = domain.vote(
         action,
         by=case.by,
-        choice=domain.APPROVE,
+        choice=APPROVE,
         means=case.means,
         now=case.now,
         refusal=_refusal(case, number),
@@ -80,7 +80,7 @@ def keep(number: int, *, case: Case) -> None:
 
     /keep 7
     """
-    case.record_action(number, *domain.keep(action_here(case, number), by=case.by, now=case.now))
+    case.record_action(number, *ways_back.keep(action_here(case, number), by=case.by, now=case.now))
 
 
 @command("breakglass", effect="incident")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from commands.case import Case
 from commands.incident.configured import break_glass, team_lead_rungs
 from incidents import life
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.due import FALLBACK, choose
 from incidents.incident import Incident
 from incidents.ports import RefusedError

@@ -11,7 +11,7 @@ from commands.incident.speaking import next_deadline, shortened, wording
 from commands.registry import command
 from incidents import events as e
 from incidents import timeline
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.change_sentences import change_text
 from incidents.entries import Entry, cleaned
 from incidents.incident import Incident

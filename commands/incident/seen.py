@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.case import Ask, Case
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.incident import Incident
 from incidents.ports import RefusedError
 

@@ -9,8 +9,8 @@ from commands.actions import Ops, Plan, Undo
 from commands.case import Ask
 from commands.incident.seen import action_asked
 from commands.registry import command
-from incidents import approvals
-from incidents.approvals import Action
+from incidents import ways_back
+from incidents.action import Action
 from incidents.metrics import changes, taken_back
 from incidents.ports import RefusedError
 
@@ -36,7 +36,7 @@ async def undo(number: int | None = None, *, ask: Ask, ops: Ops) -> Undo:
             "Ask for the change that you want now."
         )
     made = await target.plan(str(back["verb"]), **back["args"])
-    covered = approvals.undo_is_covered(action, ask.now) and not made.graver_than(plan)
+    covered = ways_back.undo_is_covered(action, ask.now) and not made.graver_than(plan)
     return Undo(made, action.number, covered)
 
 

@@ -15,10 +15,10 @@ from bot.cards import Card, action_card, incident_card
 from bot.chat import Say
 from bot.facts import PlainFacts
 from bot.render import Renderer
-from incidents import approvals, due, life
+from incidents import due, life
 from incidents import events as e
 from incidents import incident as incidents
-from incidents.approvals import Action
+from incidents.action import Action, fold
 from incidents.incident import Incident
 from incidents.oncall import Roster, Rota, Rung
 from incidents.policy import Policy, Severity, Step
@@ -196,7 +196,7 @@ class Tale:
         made: list[Say] = []
         for event in events:
             before = self.actions.get(number)
-            after = approvals.fold(before, event)
+            after = fold(before, event)
             assert after is not None
             self.actions[number] = after
             made += announce(event, before, after, batch=events, facts=self.facts())

@@ -32,7 +32,7 @@ from bot.logbook import Logbook
 from bot.redact import Redactor
 from bot.views import AlertReply
 from bot.web.alerts import read_up_to
-from incidents import approvals, incident, life, oncall
+from incidents import action, incident, life, oncall
 from incidents import events as e
 from incidents.alerts import NAMELESS, Notification
 from incidents.incident import Incident
@@ -44,7 +44,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=e.Event)
 START = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
 TOKEN = "tick-tock-4711"
-FOLDS = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
+FOLDS = {"incident": incident.fold, "action": action.fold, "oncall": oncall.fold}
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "alerts"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import Action
 from tests.scenarios.bridge_stage import Both, bridging
 from tests.servers.synapse import Synapse
 

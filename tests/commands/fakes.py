@@ -15,9 +15,9 @@ from commands.case import Ask, Case, Row
 from commands.catalogue import Catalogue, Service
 from commands.grammar import Names, parse
 from commands.registry import Registry, collect
-from incidents import approvals, due, incident, oncall
+from incidents import action, due, incident, oncall
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import FINAL, Action
 from incidents.entries import Entry, wiped
 from incidents.incident import Incident
 from incidents.oncall import Roster, Rota, Rung
@@ -36,7 +36,7 @@ ROLES = {
     "grace": {"reporter"},
     "mallory": set(),
 }
-FOLDS = {"incident": incident.fold, "action": approvals.fold, "oncall": oncall.fold}
+FOLDS = {"incident": incident.fold, "action": action.fold, "oncall": oncall.fold}
 
 
 def _policy() -> Policy:
@@ -164,7 +164,7 @@ class Memory:
         return [a for a in found if (a.incident == number if number is not None else a.channel == channel)]
 
     def pending(self, number: int | None, channel: str) -> list[Action]:
-        return [a for a in self.actions(number, channel) if a.state not in approvals.FINAL]
+        return [a for a in self.actions(number, channel) if a.state not in FINAL]
 
     def message(self, channel: str, message_id: str) -> tuple[int, str, str] | None:
         for entry in self.entries_:
@@ -233,9 +233,7 @@ class Reader:
         ]
 
     async def pending(self, number: int | None) -> list[Action]:
-        found = [
-            s for s in self.memory.states.values() if isinstance(s, Action) and s.state not in approvals.FINAL
-        ]
+        found = [s for s in self.memory.states.values() if isinstance(s, Action) and s.state not in FINAL]
         return [a for a in found if number in (None, a.incident)]
 
     async def events(self, stream: str) -> list[Entry]:

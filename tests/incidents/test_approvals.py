@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incidents import approvals
+from incidents import approvals, ways_back
 from incidents import events as e
-from incidents.approvals import APPROVE, DENY, Action
+from incidents.action import APPROVE, DENY, Action, fold
 from incidents.ports import RefusedError
 
 NOW = datetime(2026, 1, 3, 2, 30, tzinfo=UTC)
@@ -34,7 +34,7 @@ def proposed(quorum: int = 1) -> Action:
         expires_at=NOW + timedelta(minutes=15),
         widen_at=NOW + timedelta(minutes=3),
     )
-    found = approvals.fold(None, event)
+    found = fold(None, event)
     assert found is not None
     return found
 
@@ -42,7 +42,7 @@ def proposed(quorum: int = 1) -> Action:
 def after(action: Action, events: list[e.Event]) -> Action:
     """The action after these events."""
     for event in events:
-        action = approvals.fold(action, event) or action
+        action = fold(action, event) or action
     return action
 
 
@@ -215,7 +215,7 @@ def test_what_does_the_same_as_a_way_back_is_withdrawn(
 ) -> None:
     """Only what waits, and only what would do the same."""
     back = replace(proposed(), number=9, plan=RESTORE, undo_of=3, state="running")
-    found = approvals.overtaken(replace(proposed(), plan=plan, **more), by=back, now=NOW)
+    found = ways_back.overtaken(replace(proposed(), plan=plan, **more), by=back, now=NOW)
     assert [type(event) for event in found] == ([e.ActionCancelled] if goes else [])
     for event in found:
         assert isinstance(event, e.ActionCancelled)
@@ -225,4 +225,4 @@ def test_what_does_the_same_as_a_way_back_is_withdrawn(
 def test_what_takes_nothing_back_withdraws_nothing() -> None:
     """A change that somebody asked for stands beside another one."""
     other = replace(proposed(), number=9, plan=RESTORE, state="running")
-    assert approvals.overtaken(replace(proposed(), plan=RESTORE), by=other, now=NOW) == []
+    assert ways_back.overtaken(replace(proposed(), plan=RESTORE), by=other, now=NOW) == []

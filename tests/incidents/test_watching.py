@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from incidents import approvals, watching
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import Action
 from incidents.watching import Watch
 from tests.incidents.test_approvals import NOW, after, proposed
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from bot import store
 from incidents import events as e
-from incidents.approvals import Action
+from incidents.action import Action
 
 E = TypeVar("E", bound=e.Event)
 

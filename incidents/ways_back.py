@@ -1,0 +1,49 @@
+"""How a change is taken back: by an undo, or by itself when its time is over."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from incidents import events as e
+from incidents.action import Action
+from incidents.ports import RefusedError
+
+FIRST_TRY, LAST_TRY = timedelta(minutes=1), timedelta(minutes=15)  # until a way back is tried again
+
+
+def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
+    """Stay as it is: the planned way back is dropped."""
+    if a.state != "done" or a.revert_at is None:
+        raise RefusedError(f"#{a.number} does not go back by itself.")
+    return [e.RevertKept(at=now, actor=by)]
+
+
+def blocked(a: Action, why: str, *, again: bool, now: datetime) -> e.RevertBlocked:
+    """The way back could not be asked for; where it makes sense it is tried again, ever more seldom."""
+    wait = min(FIRST_TRY * 2 ** min(a.tries, 8), LAST_TRY)
+    return e.RevertBlocked(at=now, actor=e.BOT, why=why, again_at=now + wait if again else None)
+
+
+def undo_is_covered(a: Action, now: datetime) -> bool:
+    """Whether the approval of the change covers an undo now: once, within its window after completion."""
+    return (
+        a.state == "done" and a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)
+    )
+
+
+def overtaken(a: Action, *, by: Action, now: datetime) -> list[e.Event]:
+    """Withdraw a request of which `by`, which takes a change back and starts now, does the same; else nothing.
+
+    One that has been approved is not withdrawn: it is checked against the target before it runs.
+    """
+    of = by.undo_of if by.undo_of is not None else by.revert_of
+    if a.state != "pending" or a.number == by.number or of is None:
+        return []
+    if of not in (a.undo_of, a.revert_of) and any(a.plan.get(key) != by.plan.get(key) for key in _DOES):
+        return []
+    how = "undo" if by.undo_of is not None else "way back"
+    why = f"not needed any more: #{by.number} does the same, as the {how} of #{of}"
+    return [e.ActionCancelled(at=now, actor=e.BOT, why=why)]
+
+
+_DOES = ("target", "verb", "args", "subject")  # of a plan: what it does, whatever it found there
