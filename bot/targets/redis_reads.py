@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.targets.redis_link import Link
-from bot.targets.redis_server import Server, fits, human, masked, scanned, server, text
+from bot.targets.redis_server import Server, scanned, server, text
 from bot.targets.redis_values import Keys, title, value, whole
+from bot.targets.redis_words import fits, human, masked
 from commands.actions import Answer, Table, TargetError
 from commands.values import shown
 from incidents.ports import RefusedError

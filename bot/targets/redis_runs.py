@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.targets.redis_changes import BATCH, keys
 from bot.targets.redis_dumps import Dumps, Value
 from bot.targets.redis_link import BrokenError, Line, Link
-from bot.targets.redis_plans import BATCH, keys
 from bot.targets.redis_server import counted, scanned
 from bot.targets.redis_state import observed
 from bot.targets.redis_values import Keys, value

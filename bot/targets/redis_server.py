@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Protocol
 
 from bot.targets.redis_link import cluster
+from bot.targets.redis_words import fits
 from commands.actions import TargetError
 
 SCAN = 1000  # keys that the server looks at in a step: about a millisecond in which it serves nobody else
 COUNTING = 45.0  # seconds that counting keys may take
 _EXACT = 100_000  # so many keys are told apart; SCAN may name one twice while the server rehashes
-GIB = 1024**3
-_PLAIN = re.compile(r"[^*?\[\]\\]*")
 
 
 class Asks(Protocol):
@@ -103,20 +100,6 @@ def _plain(value: object) -> str:
 # -- keys -----------------------------------------------------------------------------------------
 
 
-def fits(key: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a key fits one of the patterns (`*`, `?`, `[ab]`)."""
-    return any(fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def masked(key: str, refused: tuple[str, ...]) -> str:
-    """A key as it may be shown: who knows the rest of a session's name has the session."""
-    for pattern in refused:
-        if fnmatchcase(key, pattern):
-            plain = _PLAIN.match(pattern)
-            return f"{key[: (plain.end() if plain else 0) + 4]}…"
-    return key
-
-
 async def scanned(asks: Asks, pattern: str, title: str) -> AsyncIterator[list[bytes]]:
     """The keys that fit a pattern, as the server finds them; TargetError where that takes too long."""
     end = asyncio.get_running_loop().time() + COUNTING
@@ -160,21 +143,3 @@ async def counted(
             total += 1
             sessions += fits(text(key), refused)
     return Counted(total, sessions, tuple(sorted(seen)) if total <= few else ())
-
-
-# -- sizes ----------------------------------------------------------------------------------------
-
-
-def size(count: int) -> str:
-    """Bytes exactly, as Redis takes them: `2gb`, `512mb`, `1500kb`, `1234567`; `0` is no limit."""
-    for unit, each in (("gb", GIB), ("mb", 1024**2), ("kb", 1024)):
-        if count >= each and count % each == 0:
-            return f"{count // each}{unit}"
-    return str(count)
-
-
-def human(count: int) -> str:
-    """Bytes roughly, as people read them: `1.4 GiB`."""
-    if count >= GIB:
-        return f"{count / GIB:.1f} GiB"
-    return f"{count / 1024**2:.0f} MiB" if count >= 1024**2 else f"{count / 1024:.0f} KiB"

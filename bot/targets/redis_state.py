@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.targets.redis_link import Link
-from bot.targets.redis_server import Asks, counted, server, size, text
+from bot.targets.redis_server import Asks, counted, server, text
 from bot.targets.redis_values import Keys, whole
+from bot.targets.redis_words import allowed
 from commands.actions import Plan
 
 _ALIKE = 100  # from here on a tenth more or less is the same number of keys: they come and go
@@ -47,8 +48,3 @@ def described(client: Mapping[str, str]) -> str:
 def alike(found: int, was: int) -> int:
     """The number of keys, or the planned one where it is much the same: of many, a tenth comes and goes."""
     return was if found and was > _ALIKE and abs(found - was) * 10 <= was else found
-
-
-def allowed(count: int) -> str:
-    """A limit of memory as people read it: `2gb`, `no limit`."""
-    return size(count) if count else "no limit"

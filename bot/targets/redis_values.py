@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from bot.redact import REDACTED, Redactor
 from bot.targets.redis_link import Link
-from bot.targets.redis_server import fits, masked, text
+from bot.targets.redis_server import text
+from bot.targets.redis_words import fits, masked
 from commands.actions import Answer, TargetError
 from commands.values import shown
 from incidents.ports import RefusedError

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bot.targets import redis_changes as changes
+from bot.targets import redis_words as words
 from bot.targets import sandbox_redis_reads as reads
 from bot.targets.guard import UnreachableError
-from bot.targets.sandbox_changes import SandboxTarget, done, undo
+from bot.targets.redis_changes import Seen
+from bot.targets.sandbox_changes import SandboxTarget, done
 from bot.targets.sandbox_redis_reads import matching
 from bot.targets.sandbox_state import Cache, State
 from bot.targets.sandbox_world import World
 from commands.actions import Answer, Outcome, Plan, Progress
-from commands.values import nearest, shown
+from commands.values import shown
 from incidents.ports import RefusedError
-from incidents.wording import counted
-
-_SIZE = re.compile(r"([0-9]{1,12})(b|kb|mb|gb)?", re.ASCII | re.IGNORECASE)
-_UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
-_LEAST, _MOST = 64 * 1024**2, 64 * 1024**3  # bytes that maxmemory takes
-_POLICIES = (
-    "noeviction",
-    *(f"{keys}-{how}" for keys in ("allkeys", "volatile") for how in ("lru", "lfu", "random")),
-    "volatile-ttl",
-)
-_BATCH = 500  # keys unlinked at a time
 
 
 class SandboxRedis(SandboxTarget):
@@ -59,80 +50,21 @@ class SandboxRedis(SandboxTarget):
         return makers[verb](self._cache(given.pop("name", None)), **given)
 
     def _maxmemory(self, cache: Cache, *, size: str) -> Plan:
-        found = _SIZE.fullmatch(str(size))
-        wanted = int(found[1]) * _UNITS[(found[2] or "").lower()] if found else 0
-        if not _LEAST <= wanted <= _MOST:
-            raise RefusedError(f"maxmemory takes 64mb to 64gb; {shown(size)} is outside.")
-        old, new = reads.size(cache.maxmemory), reads.size(wanted)
-        if wanted == cache.maxmemory:
-            raise RefusedError(f"{cache.name} is allowed {new} already.")
-        used = reads.used_bytes(cache)
-        evicts = wanted < used and cache.policy != "noeviction"
-        return self._plan(
-            cache,
-            "maxmemory",
-            words=(new,),
-            summary=f"{reads.title(cache)} maxmemory {old} → {new}",
-            args={"size": new},
-            before={"maxmemory": cache.maxmemory},
-            after={"maxmemory": wanted},
-            undo=undo("redis maxmemory", self._words(cache, old), old, {"name": cache.name, "size": old}),
-            notes=(f"{reads.human(used)} are used now: keys will be evicted",) if evicts else (),
-            done=f"{cache.name} may use {new}",
-        )
+        return changes.maxmemory(self._seen(cache), size=size)
 
     def _policy(self, cache: Cache, *, policy: str) -> Plan:
-        if policy not in _POLICIES:
-            raise RefusedError(f"There is no eviction policy {shown(policy)}.{nearest(policy, _POLICIES)}")
-        old = cache.policy
-        if policy == old:
-            raise RefusedError(f"{cache.name} evicts by {policy} already.")
-        return self._plan(
-            cache,
-            "policy",
-            words=(policy,),
-            summary=f"{reads.title(cache)} policy {old} → {policy}",
-            args={"policy": policy},
-            before={"policy": old},
-            after={"policy": policy},
-            undo=undo("redis policy", self._words(cache, old), old, {"name": cache.name, "policy": old}),
-            done=f"{cache.name} evicts by {policy}",
-        )
+        return changes.policy(self._seen(cache), policy=policy)
 
     def _kill(self, cache: Cache, *, client: str) -> Plan:
-        found = next((c for c in cache.clients if str(c.ident) == client), None)
-        if found is None:
-            there = ", ".join(str(c.ident) for c in cache.clients) or "none"
-            raise RefusedError(f"{cache.name} has no client {shown(client)}; there are {there}.")
-        return self._plan(
-            cache,
-            "kill",
-            words=(client,),
-            summary=f"{reads.title(cache)} kill client {client} ({found.name}, {found.address})",
-            args={"client": client},
-            before={"client": f"{found.name} {found.address}"},
-            after={"client": None},
-            done=f"client {client} was disconnected",
-        )
+        if (address := _address(cache, client)) is None:
+            raise RefusedError(f"{cache.name} has no client {shown(client)}; `/redis clients` lists them.")
+        return changes.kill(self._seen(cache), client=client, address=address)
 
     def _delete(self, cache: Cache, *, pattern: str) -> Plan:
-        if not pattern.strip("*?"):
-            raise RefusedError("That pattern is every key; use redis flush and type the database's name.")
-        count = len(matching(cache, pattern))
-        if not count:
-            raise RefusedError(f"No key of {cache.name} matches {shown(pattern)}.")
-        return self._plan(
-            cache,
-            "del",
-            words=(pattern,),
-            summary=f"{reads.title(cache)} del {pattern}: {counted(count, 'key')}",
-            args={"pattern": pattern},
-            before={"keys": count},
-            after={"keys": 0},
-            effect="danger",
-            notes=("gone for good, in batches of 500", *_sessions(cache, pattern)),
-            done=f"{counted(count, 'key')} deleted",
-        )
+        changes.check_pattern(pattern)
+        found = matching(cache, pattern)
+        sessions = sum(words.fits(key, self._refused_keys) for key in found)
+        return changes.delete(self._seen(cache), pattern=pattern, count=len(found), sessions=sessions)
 
     def _restore(self, cache: Cache, *, pattern: str) -> Plan:
         raise RefusedError(
@@ -141,70 +73,40 @@ class SandboxRedis(SandboxTarget):
         )
 
     def _flush(self, cache: Cache, *, database: str) -> Plan:
-        if database != cache.name:
-            raise RefusedError(f"That flushes {cache.name}: type its name, as in redis flush {cache.name}.")
-        count = len(matching(cache, "*"))
-        return self._plan(
-            cache,
-            "flush",
-            words=(database,),
-            summary=f"{reads.title(cache)} flush: all {count} keys",
-            args={"database": database},
-            before={"keys": count},
-            after={"keys": 0},
-            effect="danger",
-            notes=("gone for good", *_sessions(cache, "*")),
-            done=f"{cache.name} is empty",
-        )
+        seen = self._seen(cache)
+        changes.check_flush(seen, database)
+        return changes.flush(seen, count=len(matching(cache, "*")))
 
     def _get(self, cache: Cache, *, key: str) -> Plan:
         self._refuse_key(key)
         if not matching(cache, key, literal=True):
             raise RefusedError(f"{cache.name} has no key {shown(key)}.")
-        return self._plan(
-            cache,
-            "get",
-            words=(key,),
-            summary=f"{reads.title(cache)} get {key}",
-            args={"key": key},
-            before={},
-            after={},
-            notes=("the value is shown to the requester alone",),
-            private=True,
-            done=f"the value of {key} was shown to the requester",
-        )
+        return changes.get(self._seen(cache), key=key)
 
-    def _plan(
-        self, cache: Cache, verb: str, *, words: tuple[str, ...], args: Mapping[str, Any], **more: Any
-    ) -> Plan:
+    def _seen(self, cache: Cache) -> Seen:
         configured = self.world.catalogue.redis.get(cache.name, {})
-        return Plan(
-            command=f"redis {verb}",
-            line=f"redis {verb} {self._words(cache, *words)}",
-            target=self.name,
-            verb=verb,
-            args={"name": cache.name, **args},
-            subject=f"redis:{cache.name}",
+        return Seen(
+            name=cache.name,
+            title=reads.title(cache),
+            several=len(self.world.state.caches) > 1,
             identity=cache.run_id,
             environment=str(configured.get("environment", "production")),
-            **more,
+            service=configured.get("service"),
+            maxmemory=cache.maxmemory,
+            used=reads.used_bytes(cache),
+            policy=cache.policy,
         )
-
-    def _words(self, cache: Cache, *words: str) -> str:
-        several = len(self.world.state.caches) > 1
-        return " ".join((*words, f"name={cache.name}") if several else words)
 
     # -- running ----------------------------------------------------------------------------------
 
     def observed(self, plan: Plan) -> tuple[str, Mapping[str, Any]]:
         """The run id, and what of it the plan was made on."""
         cache = self._cache(plan.args["name"])
-        known: dict[str, Any] = {"maxmemory": cache.maxmemory, "policy": cache.policy}
+        known: dict[str, Any] = {"maxmemory": words.allowed(cache.maxmemory), "policy": cache.policy}
         if "keys" in plan.before:
             known["keys"] = len(matching(cache, plan.args.get("pattern", "*")))
         if "client" in plan.before:
-            client = next((c for c in cache.clients if str(c.ident) == plan.args["client"]), None)
-            known["client"] = f"{client.name} {client.address}" if client else None
+            known["client"] = _address(cache, plan.args["client"])
         return cache.run_id, {key: known[key] for key in plan.before}
 
     def apply(self, plan: Plan, state: State) -> None:
@@ -212,7 +114,7 @@ class SandboxRedis(SandboxTarget):
         cache, args = state.caches[plan.args["name"]], plan.args
         match plan.verb:
             case "maxmemory":
-                cache.maxmemory = int(plan.after["maxmemory"])
+                cache.maxmemory = words.bytes_of(args["size"]) or 0
             case "policy":
                 cache.policy = args["policy"]
             case "kill":
@@ -230,7 +132,7 @@ class SandboxRedis(SandboxTarget):
         total = int(plan.before.get("keys", 0))
         mark = self.world.accepted(key)
         began = mark.at if mark else self.world.now()
-        batches = min(25, -(-total // _BATCH))
+        batches = min(25, -(-total // changes.BATCH))
         for batch in range(1, batches + 1):
             await progress(min(total, batch * -(-total // batches)), total, "keys")
             left = began + batch * 1000 - self.world.now()
@@ -245,7 +147,7 @@ class SandboxRedis(SandboxTarget):
         cache = self._cache(args.get("name"))
         if verb in ("readable", "get"):
             self._refuse_key(given["key"])
-            allowed = any(reads.fits(given["key"], pattern) for pattern in self._readable)
+            allowed = words.fits(given["key"], self._readable)
             if verb == "readable":
                 return Answer(given["key"], private=not allowed)
             if not allowed:
@@ -268,10 +170,10 @@ class SandboxRedis(SandboxTarget):
         return caches[name]
 
     def _refuse_key(self, key: str) -> None:
-        if any(reads.fits(key, pattern) for pattern in self._refused_keys):
+        if words.fits(key, self._refused_keys):
             raise RefusedError(f"Values of keys like {shown(key)} are never shown.")
 
 
-def _sessions(cache: Cache, pattern: str) -> tuple[str, ...]:
-    count = sum(key.startswith("session:") for key in matching(cache, pattern))
-    return (f"{count} sessions are among them: people are logged out",) if count else ()
+def _address(cache: Cache, client: str) -> str | None:
+    """Where a client connects from; None where there is no such client."""
+    return next((c.address for c in cache.clients if str(c.ident) == client), None)

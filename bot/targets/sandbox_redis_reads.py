@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
+from bot.targets.redis_words import fits, human
 from bot.targets.sandbox_state import GIB, Cache, digest
 from commands.actions import Answer, Table
 from commands.values import shown
@@ -52,14 +52,14 @@ def _info(cache: Cache, now: int, section: str | None = None) -> Answer:
         "clients": {"connected_clients": len(cache.clients), "maxclients": 10_000, "blocked_clients": 0},
         "memory": {
             "used_memory_human": human(used),
-            "maxmemory_human": human(cache.maxmemory),
+            "maxmemory_human": human(cache.maxmemory) if cache.maxmemory else "no limit",
             "maxmemory_policy": cache.policy,
             "mem_fragmentation_ratio": "1.08",
         },
         "stats": {
             "keyspace_hits": _hits(cache, now)[0],
             "keyspace_misses": _hits(cache, now)[1],
-            "evicted_keys": 0 if used < cache.maxmemory else 18_204,
+            "evicted_keys": 0 if used < (cache.maxmemory or used + 1) else 18_204,
             "instantaneous_ops_per_sec": 410 + digest(now // 60_000) % 90,
         },
         "keyspace": {"db0": f"keys={keys},expires={keys * 4 // 5}"},
@@ -69,24 +69,26 @@ def _info(cache: Cache, now: int, section: str | None = None) -> Answer:
         raise RefusedError(f"There is no section {shown(section)}; there are {', '.join(sections)}.")
     shown_here = [(key, value) for name in wanted for key, value in sections[name].items()]
     rows = tuple((key, str(value)) for key, value in shown_here if section or key not in _DETAILS)
+    share = f"{_percent(cache)} % of memory" if cache.maxmemory else human(used)
     rate = "" if section else f" · {hit_rate(cache, now)} hits"
     return Answer(
-        f"{title(cache)} · {cache.memory} % of memory used{rate}",
+        f"{title(cache)} · {share} used{rate}",
         table=Table(("FIELD", "VALUE"), rows, (1,)),
     )
 
 
 def _memory(cache: Cache, now: int) -> Answer:
     used = used_bytes(cache)
-    share = round(100 * used / cache.maxmemory)
-    rows = (
-        ("used", human(used)),
-        ("allowed", human(cache.maxmemory)),
-        ("share", f"{share} %"),
-        ("policy", cache.policy),
-    )
-    heading = f"{title(cache)} · {share} % of {human(cache.maxmemory)} used"
-    return Answer(heading, table=Table(("MEMORY", ""), rows, (1,)))
+    limit = human(cache.maxmemory) if cache.maxmemory else "no limit"
+    rows = [("used", human(used)), ("allowed", limit), ("policy", cache.policy)]
+    if cache.maxmemory:
+        rows.insert(2, ("share", f"{_percent(cache)} %"))
+    told = f"{_percent(cache)} % of {limit}" if cache.maxmemory else human(used)
+    return Answer(f"{title(cache)} · {told} used", table=Table(("MEMORY", ""), tuple(rows), (1,)))
+
+
+def _percent(cache: Cache) -> int:
+    return round(100 * used_bytes(cache) / cache.maxmemory)
 
 
 def _dbsize(cache: Cache, now: int) -> Answer:
@@ -162,28 +164,9 @@ def matching(cache: Cache, pattern: str, *, literal: bool = False) -> list[str]:
         key
         for prefix, count in cache.families.items()
         for key in (_key(prefix, i) for i in range(count))
-        if (key == pattern if literal else fits(key, pattern))
-        and not any(fits(key, gone) for gone in cache.deleted)
+        if (key == pattern if literal else fits(key, (pattern,))) and not fits(key, tuple(cache.deleted))
     ]
 
 
 def _key(prefix: str, number: int) -> str:
     return f"{prefix}{digest(prefix, number) % 10**10:010d}" if prefix == "session:" else f"{prefix}{number}"
-
-
-def fits(key: str, pattern: str) -> bool:
-    """Whether a key fits a pattern of Redis (`*`, `?`, `[ab]`)."""
-    return fnmatchcase(key, pattern)
-
-
-def size(count: int) -> str:
-    """Bytes exactly, as Redis takes them: `2gb`, `512mb`, `1500kb`, `1234567`."""
-    for unit, each in (("gb", GIB), ("mb", 1024**2), ("kb", 1024)):
-        if count >= each and count % each == 0:
-            return f"{count // each}{unit}"
-    return str(count)
-
-
-def human(count: int) -> str:
-    """Bytes roughly, as people read them: `1.4 GiB`."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / 1024**2:.0f} MiB"

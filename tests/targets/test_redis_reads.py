@@ -9,7 +9,7 @@ import pytest
 from bot.answers import laid_out
 from bot.targets.redis_config import address
 from bot.targets.redis_link import CHANGES, LOOKS, Access, Line, Link
-from bot.targets.redis_server import masked
+from bot.targets.redis_words import masked
 from commands.actions import Target, TargetError
 from incidents.ports import RefusedError
 from tests.servers.redis_server import RedisServer, certificate, secret
