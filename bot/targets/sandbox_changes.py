@@ -118,11 +118,6 @@ def done(plan: Plan, now: Mapping[str, Any]) -> Outcome:
     return Outcome("done", plan.done, dict(now))
 
 
-def undo(command: str, words: str, label: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The way back, as a plan carries it."""
-    return {"line": f"{command} {words}", "verb": command.split()[-1], "args": dict(args), "label": label}
-
-
 def with_after(plan: Plan, **after: Any) -> Plan:
     """The plan with `after` made of `before` and what changes."""
     return replace(plan, after={**plan.before, **after})

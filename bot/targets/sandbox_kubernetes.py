@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bot.targets import deployment_changes as changes
 from bot.targets import sandbox_kubernetes_reads as reads
 from bot.targets import sandbox_pods as pods
-from bot.targets.sandbox_changes import SandboxTarget, done, undo
+from bot.targets.deployment_changes import MODE, Seen
+from bot.targets.sandbox_changes import SandboxTarget, done
 from bot.targets.sandbox_state import Deployment, State
 from commands.actions import Answer, Outcome, Plan, Progress, TargetError
 from commands.catalogue import Service
-from commands.values import find_service, nearest, replicas_taken, shown
+from commands.values import find_service
 from incidents.ports import RefusedError
 
-_MODE = "MAINTENANCE_MODE"
 _SAID = {"evict": "pod delete"}  # verb → how people call it, where they differ
 
 
@@ -39,151 +40,32 @@ class SandboxKubernetes(SandboxTarget):
             raise RefusedError(f"The sandbox has no {_SAID.get(verb, verb)}; a real cluster does.")
         given = dict(args)
         service, deployment = self._found(given.pop("service"))
-        return makers[verb](service, deployment, **given)
+        notes = ("its pods are in CrashLoopBackOff",) if deployment.pods == "crashloop" else ()
+        seen = Seen(service, deployment.uid, deployment.replicas, deployment.image, notes)
+        return makers[verb](seen, deployment, **given)
 
-    def _scale(self, service: Service, deployment: Deployment, *, replicas: int) -> Plan:
-        low, high = service.replicas
-        name, count = service.name, deployment.replicas
-        if not low <= replicas <= high:
-            stop = " (0 needs two approvals.)" if low == 0 else ""
-            raise RefusedError(f"{replicas_taken(service)}; {replicas} is outside.{stop}")
-        if replicas == count:
-            raise RefusedError(f"{name} already runs {count}.")
-        back = undo("scale", f"{name} {count}", str(count), {"service": name, "replicas": count})
-        return self._plan(
-            service,
-            deployment,
-            words=("scale", name, str(replicas)),
-            summary=f"scale {name} {count} → {replicas}",
-            args={"replicas": replicas},
-            after={"replicas": replicas},
-            effect="change" if replicas else "danger",
-            undo=back,
-            notes=() if replicas else (f"0 stops {name} for everybody",),
-            done=f"{name} runs {replicas} replica{'s' if replicas != 1 else ''}",
-        )
+    def _scale(self, seen: Seen, deployment: Deployment, *, replicas: int) -> Plan:
+        changes.check_replicas(seen, replicas)
+        return changes.scale(seen, replicas=replicas)
 
-    def _restart(self, service: Service, deployment: Deployment) -> Plan:
-        count = deployment.replicas
-        if count == 0:
-            raise RefusedError(f"{service.name} runs no pods; scale it first.")
-        return self._plan(
-            service,
-            deployment,
-            words=("restart", service.name),
-            summary=f"restart {service.name}: {count} pod{'s' if count != 1 else ''}, one after another",
-            done=f"{service.name} was restarted, {count} of {count} ready",
-        )
+    def _restart(self, seen: Seen, deployment: Deployment) -> Plan:
+        return changes.restart(seen)
 
-    def _rollback(self, service: Service, deployment: Deployment, *, revision: int | None = None) -> Plan:
-        name, now = service.name, deployment.revision
-        earlier = {r.number: r for r in deployment.history if r.number != now}
-        if not earlier:
-            raise RefusedError(f"{name} has no earlier revision.")
-        wanted = revision if revision is not None else max(earlier)
-        if wanted == now:
-            raise RefusedError(f"{name} already runs revision {now}.")
-        if wanted not in earlier:
-            there = ", ".join(str(number) for number in sorted(earlier))
-            raise RefusedError(f"{name} has no revision {wanted}; there are {there}.")
-        image = earlier[wanted].image
-        return self._plan(
-            service,
-            deployment,
-            words=("rollback", name, str(wanted)),
-            summary=f"rollback {name} {_tag(deployment.image)} → {_tag(image)} (revision {now} → {wanted})",
-            args={"revision": wanted},
-            after={"image": image},
-            undo=undo(
-                "rollback", f"{name} {now}", _tag(deployment.image), {"service": name, "revision": now}
-            ),
-            done=f"{name} runs {_tag(image)} again",
-        )
+    def _rollback(self, seen: Seen, deployment: Deployment, *, revision: int | None = None) -> Plan:
+        now, every = deployment.revision, {r.number: r for r in deployment.history}
+        others = every.keys() - {now}
+        number = changes.earlier(seen.name, now=now, others=others, every=every, wanted=revision)
+        return changes.rollback(seen, now=now, revision=number, image=every[number].image)
 
-    def _maintenance(self, service: Service, deployment: Deployment, *, state: str) -> Plan:
-        name, on = service.name, state == "on"
-        now, other = deployment.config.get(_MODE, "false"), "off" if on else "on"
-        if (now == "true") == on:
-            raise RefusedError(f"{name}'s maintenance mode is {state} already.")
-        config_map = service.config_map or f"{name}-config"
-        return self._plan(
-            service,
-            deployment,
-            words=("maintenance", name, state),
-            summary=f"maintenance {name} {other} → {state}",
-            args={"state": state},
-            before={_MODE: now},
-            after={_MODE: "true" if on else "false"},
-            undo=undo("maintenance", f"{name} {other}", other, {"service": name, "state": other}),
-            notes=(f"patches {config_map}, then restarts {deployment.replicas} pods",),
-            done=f"{name}'s maintenance mode is {state}",
-        )
+    def _maintenance(self, seen: Seen, deployment: Deployment, *, state: str) -> Plan:
+        return changes.maintenance(seen, state=state, now=deployment.config.get(MODE, "false"))
 
     def _toggle(
-        self, service: Service, deployment: Deployment, *, key: str, new: str, expect: str | None = None
+        self, seen: Seen, deployment: Deployment, *, key: str, new: str, expect: str | None = None
     ) -> Plan:
-        name, toggle = service.name, service.toggles.get(key)
-        if toggle is None:
-            there = ", ".join(sorted(service.toggles)) or "none"
-            raise RefusedError(
-                f"{name} has no toggle {key}.{nearest(key, service.toggles) or f' It has: {there}.'}"
-            )
-        now = deployment.env.get(key, toggle.normal)
-        if now == new:
-            raise RefusedError(f"{name} has {key}={now} already.")
-        if _kind(new) != _kind(toggle.normal):
-            raise RefusedError(
-                f"{key} takes a value like {toggle.normal} or {toggle.relief}; {shown(new)} is none."
-            )
-        expected = expect if expect is not None else toggle.relief if new == toggle.normal else toggle.normal
-        if now != expected:
-            raise RefusedError(
-                f"{name} has {key}={now}, not {expected}; say expect={now} if you mean to change that."
-            )
-        back = {"service": name, "key": key, "new": now, "expect": new}
-        return self._plan(
-            service,
-            deployment,
-            words=("toggle", name, key, new, f"expect={now}"),
-            summary=f"toggle {name} {key} {now} → {new}",
-            args={"key": key, "new": new, "expect": now},
-            before={key: now},
-            after={key: new},
-            undo=undo("toggle", f"{name} {key} {now} expect={new}", now, back),
-            notes=(f"restarts {deployment.replicas} pods",),
-            done=f"{name} has {key}={new}",
-        )
-
-    def _plan(
-        self,
-        service: Service,
-        deployment: Deployment,
-        *,
-        words: tuple[str, ...],
-        args: Mapping[str, Any] | None = None,
-        before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None,
-        notes: tuple[str, ...] = (),
-        **more: Any,
-    ) -> Plan:
-        state = {"replicas": deployment.replicas, "image": deployment.image, **(before or {})}
-        if deployment.pods == "crashloop":
-            notes = (*notes, "its pods are in CrashLoopBackOff")
-        return Plan(
-            command=words[0],
-            line=" ".join(words),
-            target=self.name,
-            verb=words[0],
-            args={"service": service.name, **(args or {})},
-            subject=f"{service.cluster}/{service.namespace}/{service.deployment or service.name}",
-            identity=deployment.uid,
-            before=state,
-            after={**state, **(after or {})},
-            environment=service.environment,
-            service=service.name,
-            notes=notes,
-            **more,
-        )
+        normal = changes.known_toggle(seen.service, key).normal
+        now = deployment.env.get(key, normal)
+        return changes.toggle(seen, key=key, new=new, now=now, expect=expect)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -204,7 +86,7 @@ class SandboxKubernetes(SandboxTarget):
             case "rollback":
                 pods.go_back(deployment, args["revision"], now)
             case "maintenance":
-                deployment.config[_MODE] = str(plan.after[_MODE])
+                deployment.config[MODE] = str(plan.after[MODE])
             case "toggle":
                 deployment.env[args["key"]] = args["new"]
         pods.roll(deployment, now, plan.line)
@@ -256,21 +138,6 @@ class SandboxKubernetes(SandboxTarget):
             return service, self.world.deployment(service.name)
         except LookupError as error:
             raise TargetError(str(error)) from error
-
-
-def _tag(image: str) -> str:
-    return image.rpartition(":")[2]
-
-
-def _kind(value: str) -> str:
-    folded = value.casefold()
-    folded = value.casefold()
-    return "bool" if folded in ("true", "false") else "number" if _is_number(folded) else "text"
-
-
-def _is_number(text: str) -> bool:
-    whole, _, fraction = text.partition(".")
-    return text.isascii() and whole.isdigit() and (fraction.isdigit() or "." not in text)
 
 
 def _progress(plan: Plan, deployment: Deployment, now: int) -> tuple[int, int, str]:

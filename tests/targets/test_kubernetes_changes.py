@@ -65,7 +65,7 @@ async def test_the_card_has_the_evidence(server: KubernetesServer, target: Any) 
         ("scale", {"replicas": 21}, "realtime takes 0 to 20 replicas; 21 is outside"),
         ("scale", {"replicas": 3}, "already runs 3"),
         ("rollback", {"revision": 9}, "no revision 9; there are 1"),
-        ("rollback", {"revision": 2}, "already runs what revision 2 is"),
+        ("rollback", {"revision": 2}, "already runs revision 2"),
         ("resume", {}, "not paused"),
         ("maintenance", {"state": "off"}, "is off already"),
         ("toggle", {"key": "LOG_LEVEL", "new": "debug"}, "has no toggle LOG_LEVEL"),
