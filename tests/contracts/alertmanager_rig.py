@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from bot.targets.alertmanager_matchers import matchers
 from bot.targets.build import targets_of
 from bot.targets.sandbox_world import World
 from commands.actions import Plan, Target
+from tests.contracts.cable_rig import FAULTS, BehindCable
 from tests.contracts.http_rig import on_web
 from tests.contracts.target_rigs import START, Change, Rig
 from tests.servers.alertmanager import AlertmanagerServer, shared
@@ -25,43 +25,14 @@ ALERTS = (
 )
 
 
-class RealAlertmanager(Rig):
+class RealAlertmanager(BehindCable):
     """The rig, and what it takes to begin and end one."""
 
     server: AlertmanagerServer
-    cable: Cable
-    made: list[Target]
 
-    async def started(self) -> Rig:
-        """Ready for its test: the cable lies."""
-        await self.cable.start()
-        self.target = self.again()
-        return self
-
-    async def close(self) -> None:
-        """Let go of every connection."""
-        self.cable.heal()
-        for target in self.made:
-            await target.stop()  # type: ignore[attr-defined]
-        await self.cable.stop()
-
-    async def accepted(self, key: str) -> None:
-        """Return when the server has carried a change out whose answer is held up."""
-        await self.cable.answered()
-        assert self.count(key)
-
-    def release(self) -> None:
-        """The answer comes."""
-        self.cable.heal()
-
-    async def cut(self, plan: Plan, key: str) -> None:
-        """The process dies while the answer to its request is under way."""
-        self.cable.fault("hold", METHODS[plan.verb])
-        running = asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
-        await self.accepted(key)
-        running.cancel()
-        await asyncio.wait([running])
-        self.cable.heal()
+    def last_request(self, plan: Plan) -> bytes:
+        """What stands in the last request of a change."""
+        return METHODS[plan.verb]
 
     def state(self) -> Any:
         """Everything that a read must leave alone."""
@@ -107,7 +78,7 @@ def alertmanager(path: Path) -> Rig:
         if how == "error":
             cable.fault("garbage", b"", times=100)
         else:
-            cable.fault("cut" if how == "drop" else "hold", METHODS["silence"])
+            cable.fault(FAULTS[how], METHODS["silence"])
 
     def count(key: str) -> int:
         others = sum(number for name, number in rig.counted.items() if name != key)

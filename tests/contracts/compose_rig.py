@@ -18,6 +18,7 @@ from bot.targets.config import section
 from bot.targets.sandbox_world import World
 from commands.actions import Plan, Target
 from commands.catalogue import Service
+from tests.contracts.cable_rig import FAULTS, BehindCable
 from tests.contracts.target_rigs import START, Change, Rig
 from tests.safety.rig import example
 from tests.servers import engine_server, podman
@@ -54,43 +55,14 @@ def changes_in(requests: bytes) -> int:
     return max(found.values(), default=0)
 
 
-class RealCompose(Rig):
+class RealCompose(BehindCable):
     """The rig, and what it takes to begin and end one."""
 
     server: EngineApi
-    cable: Cable
-    made: list[Any]
 
-    async def started(self) -> Rig:
-        """Ready for its test: the cable lies."""
-        await self.cable.start()
-        self.target = self.again()
-        return self
-
-    async def close(self) -> None:
-        """Let go of every connection."""
-        self.cable.heal()
-        for target in self.made:
-            await target.stop()
-        await self.cable.stop()
-
-    async def accepted(self, key: str) -> None:
-        """Return when the engine has carried a change out whose answer is held up."""
-        await self.cable.answered()
-        assert self.count(key)
-
-    def release(self) -> None:
-        """The answer comes."""
-        self.cable.heal()
-
-    async def cut(self, plan: Plan, key: str) -> None:
-        """The process dies while the answer to its last request is under way."""
-        self.cable.fault("hold", _last(plan))
-        running = asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
-        await self.accepted(key)
-        running.cancel()
-        await asyncio.wait([running])
-        self.cable.heal()
+    def last_request(self, plan: Plan) -> bytes:
+        """What stands in the last request of a change."""
+        return _last(plan)
 
     async def through(self, task: asyncio.Future[Any], seconds: float = 300) -> Any:
         """As ever, without keeping the machine busy while the engine works."""
@@ -152,7 +124,7 @@ def _rig(path: Path, server: EngineApi, *, limits: bool) -> Rig:
         if how == "error":
             cable.fault("garbage", times=100)
         else:
-            cable.fault("cut" if how == "drop" else "hold", b"/restart")
+            cable.fault(FAULTS[how], b"/restart")
 
     def count(key: str) -> int:
         others = sum(number for name, number in rig.counted.items() if name != key)

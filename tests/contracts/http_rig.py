@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from bot.targets.build import targets_of
 from bot.targets.config import section
 from bot.targets.sandbox_world import World
 from commands.actions import Plan, Target
+from tests.contracts.cable_rig import FAULTS, BehindCable
 from tests.contracts.target_rigs import START, Change, Rig
 from tests.safety.rig import example
 from tests.servers.admin_http import TOKEN, AdminServer, shared
@@ -71,7 +71,6 @@ CALLS: Mapping[str, Any] = {
     "fails": {"method": "POST", "path": "/fails"},
     "refuses": {"method": "POST", "path": "/refuses"},
 }
-FAULTS = {"drop": "cut", "slow": "hold"}
 
 
 def on_web(*, settings: Settings | None = None, **targets: Mapping[str, Any]) -> Settings:
@@ -86,43 +85,14 @@ def _section(fields: dict[str, Any]) -> dict[str, Any]:
     return {**section(fields), **secrets}
 
 
-class RealHttp(Rig):
+class RealHttp(BehindCable):
     """The rig, and what it takes to begin and end one."""
 
     server: AdminServer
-    cable: Cable
-    made: list[Target]
 
-    async def started(self) -> Rig:
-        """Ready for its test: the cable lies."""
-        await self.cable.start()
-        self.target = self.again()
-        return self
-
-    async def close(self) -> None:
-        """Let go of every connection."""
-        self.cable.heal()
-        for target in self.made:
-            await target.stop()  # type: ignore[attr-defined]
-        await self.cable.stop()
-
-    async def accepted(self, key: str) -> None:
-        """Return when the server has carried a change out whose answer is held up."""
-        await self.cable.answered()
-        assert self.count(key)
-
-    def release(self) -> None:
-        """The answer comes."""
-        self.cable.heal()
-
-    async def cut(self, plan: Plan, key: str) -> None:
-        """The process dies while the answer to its request is under way."""
-        self.cable.fault("hold", b"POST")
-        running = asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
-        await self.accepted(key)
-        running.cancel()
-        await asyncio.wait([running])
-        self.cable.heal()
+    def last_request(self, plan: Plan) -> bytes:
+        """What stands in the last request of a change."""
+        return b"POST"
 
     def state(self) -> Any:
         """Everything that a read must leave alone."""
@@ -164,7 +134,7 @@ def http(path: Path) -> Rig:
         if how == "error":
             server.set(broken=500)
         else:
-            cable.fault(FAULTS[how], b"POST")  # type: ignore[arg-type]
+            cable.fault(FAULTS[how], b"POST")
 
     def count(key: str) -> int:
         return sum(change["key"] == key for change in server.changes)

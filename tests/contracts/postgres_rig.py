@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bot.clock import VirtualClock
 from commands.actions import Plan, Target
+from tests.contracts.cable_rig import FAULTS, BehindCable
 from tests.contracts.target_rigs import START, Change, Rig
 from tests.servers.cable import Cable
 from tests.targets.postgres_world import Shop, fields, on_postgres, shared, target_of
@@ -19,51 +19,25 @@ WORDS = {
     "analyze": b"ANALYZE",
     "reindex": b"REINDEX",
 }
-FAULTS = {"drop": "cut", "slow": "hold"}
 
 
-class RealPostgres(Rig):
+class RealPostgres(BehindCable):
     """The rig, and what it takes to begin and end one."""
 
-    shop: Shop
-    cable: Cable
-    made: list[Target]
+    server: Shop
 
-    async def started(self) -> Rig:
-        """Ready for its test: the cable lies."""
-        await self.cable.start()
-        self.target = self.again()
-        return self
+    def last_request(self, plan: Plan) -> bytes:
+        """What stands in the last request of a change."""
+        return WORDS[plan.verb]
 
     async def close(self) -> None:
         """Let go of every connection."""
-        self.cable.heal()
-        for target in self.made:
-            await target.stop()  # type: ignore[attr-defined]
-        await self.cable.stop()
-        self.shop.close()
-
-    async def accepted(self, key: str) -> None:
-        """Return when the server has carried a change out whose answer is held up."""
-        await self.cable.answered()
-        assert self.count(key)
-
-    def release(self) -> None:
-        """The answer comes."""
-        self.cable.heal()
-
-    async def cut(self, plan: Plan, key: str) -> None:
-        """The process dies while the answer to its request is under way."""
-        self.cable.fault("hold", WORDS[plan.verb])
-        running = asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
-        await self.accepted(key)
-        running.cancel()
-        await asyncio.wait([running])
-        self.cable.heal()
+        await super().close()
+        self.server.close()
 
     def state(self) -> Any:
         """Everything that a read must leave alone."""
-        with self.shop.client("operator") as connection:
+        with self.server.client("operator") as connection:
             return connection.execute("SELECT count(*), sum(id) FROM orders").fetchall()
 
 
@@ -100,9 +74,9 @@ def postgres(path: Path) -> Rig:
         if how == "error":
             shop.run("REVOKE EXECUTE ON FUNCTION pg_postmaster_start_time() FROM PUBLIC")
         else:
-            cable.fault(FAULTS[how], WORDS["terminate"])  # type: ignore[arg-type]
+            cable.fault(FAULTS[how], WORDS["terminate"])
 
     reads = tuple((verb, plain) for verb in verbs)
     rig = RealPostgres(None, changes, reads, move, breaks, shop.count, again, clock, steady=False)  # type: ignore[arg-type]
-    rig.shop, rig.cable, rig.made = shop, cable, []
+    rig.server, rig.cable, rig.made = shop, cable, []
     return rig

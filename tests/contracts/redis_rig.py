@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from bot.targets.build import targets_of
 from bot.targets.config import section
 from bot.targets.sandbox_world import World
 from commands.actions import Plan, Target
+from tests.contracts.cable_rig import FAULTS, BehindCable
 from tests.contracts.target_rigs import START, Change, Rig
 from tests.safety.rig import example
 from tests.servers.cable import Cable
@@ -24,7 +24,6 @@ from tests.servers.redis_server import RedisServer, shared
 GIB = 1024**3
 WRITES = ("config|set", "client|kill", "unlink", "flushdb", "restore")
 PASSWORD = "correct horse"
-FAULTS = {"drop": "cut", "slow": "hold"}
 
 
 def on_redis(
@@ -45,47 +44,22 @@ def on_redis(
     return replace(settings, targets={**settings.targets, "main": made}, catalogue=catalogue, redaction=rules)
 
 
-class RealRedis(Rig):
+class RealRedis(BehindCable):
     """The rig, and what it takes to begin and end one."""
 
     server: RedisServer
-    cable: Cable
     others: list[Any]
-    made: list[Target]
     ours: int
 
-    async def started(self) -> Rig:
-        """Ready for its test: the cable lies, and the bot's user has its rights."""
-        await self.cable.start()
-        self.target = self.again()
-        return self
+    def last_request(self, plan: Plan) -> bytes:
+        """What stands in the last request of a change."""
+        return b"EXEC" if plan.undo and plan.verb == "del" else _request(plan)
 
     async def close(self) -> None:
         """Let go of every connection."""
-        self.cable.heal()
-        for target in self.made:
-            await target.stop()  # type: ignore[attr-defined]
-        await self.cable.stop()
+        await super().close()
         for client in self.others:
             client.close()
-
-    async def accepted(self, key: str) -> None:
-        """Return when the server has carried a change out whose answer is held up."""
-        await self.cable.answered()
-        assert self.count(key)
-
-    def release(self) -> None:
-        """The answer comes."""
-        self.cable.heal()
-
-    async def cut(self, plan: Plan, key: str) -> None:
-        """The process dies while the answer to its request is under way."""
-        self.cable.fault("hold", b"EXEC" if plan.undo and plan.verb == "del" else _request(plan))
-        running = asyncio.ensure_future(self.target.run(plan, key=key, progress=self.progress))
-        await self.accepted(key)
-        running.cancel()
-        await asyncio.wait([running])
-        self.cable.heal()
 
     def state(self) -> Any:
         """Everything that a read must leave alone."""
