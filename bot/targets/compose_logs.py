@@ -8,15 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from bot.beside import beside
 from bot.targets.compose_stack import Container, Stack
 from bot.targets.guard import UnreachableError
+from bot.targets.log_answer import MOST_BYTES, SEARCHED, Said, answer
 from bot.targets.log_lines import MORE, having, newest
 from commands.actions import Answer, TargetError
-from commands.values import shown
 from incidents.ports import RefusedError
 
 MOST_CONTAINERS = 10
-MOST_BYTES = 1024**2  # of a container's log
-_SEARCHED = 5000  # lines of a container that are looked through for a word
-_SHORT = 15  # lines that a message holds; more of them need a summary above
 _HEADER = 8  # bytes before each frame (docs.docker.com, Engine API, ContainerAttach: "Stream format")
 
 
@@ -34,32 +31,16 @@ async def logs(
     if container is not None and container not in [each.number for each in there]:
         raise RefusedError(f"{known.name} has no container {container}; there are {len(there)}.")
     chosen = [each for each in there if container in (None, each.number)][:MOST_CONTAINERS]
-    terms = {"since": since, "lines": _SEARCHED if grep else tail}
+    terms = {"since": since, "lines": SEARCHED if grep else tail}
     parts = await asyncio.gather(*(_log(stack, each, having(grep), **terms) for each in chosen))
-    found = sorted((line for each, _ in parts for line in each), key=lambda line: line[0])
-    notes = [why for _, why in parts if why]
-    if len(there) > len(chosen) and container is None:
-        notes.append(f"{len(there)} containers are there; these are the lines of {len(chosen)}")
-    head = f"{known.name} · {known.environment}"
-    return _answer(head, known.name, found[-tail:], notes, grep, single=len(chosen) < 2)
-
-
-def _answer(
-    head: str, of: str, found: list[tuple[str, str, str]], notes: list[str], grep: str | None, *, single: bool
-) -> Answer:
-    matching = f" with {shown(grep)}" if grep else ""
-    title = f"{head} · {len(found)} line{'s' if len(found) != 1 else ''}{matching}"
-    if not found:
-        return Answer(title, lines=(f"Nothing{matching} in that time.", *notes))
-    plain = [text if single else f"{who} {text}" for _, text, who in found]
-    telling = [line for line in plain if any(word in line.upper() for word in ("ERROR", "WARN", "FATAL"))]
-    above = tuple(line[:300] for line in telling[-3:]) if len(plain) > _SHORT else ()
-    return Answer(title, lines=(*notes, *above), text="\n".join(plain), file_name=f"{of}.log")
+    left_out = len(there) > len(chosen) and container is None
+    more = f"{len(there)} containers are there; these are the lines of {len(chosen)}" if left_out else ""
+    return answer(f"{known.name} · {known.environment}", known.name, parts, more, tail=tail, grep=grep)
 
 
 async def _log(
     stack: Stack, container: Container, wanted: Callable[[str], bool], *, since: int, lines: int
-) -> tuple[list[tuple[str, str, str]], str]:
+) -> tuple[list[Said], str]:
     """Time, text and container of each line, or why there are none."""
     start = max(0, int(stack.clock.now().timestamp()) - since)
     where, note, more = f"/containers/{container.id}/logs", "", MORE

@@ -12,15 +12,13 @@ from bot.targets.kubernetes_cluster import Cluster
 from bot.targets.kubernetes_objects import at, name
 from bot.targets.kubernetes_reads import heading
 from bot.targets.kubernetes_wire import Json, MissingError, path
+from bot.targets.log_answer import MOST_BYTES, SEARCHED, Said, answer
 from bot.targets.log_lines import MORE, Lines, having, newest
 from commands.actions import Answer, TargetError
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
 
 MOST_PODS = 10
-MOST_BYTES = 1024**2  # of a pod's log
-_SEARCHED = 5000  # lines of a pod that are looked through for a word
-_SHORT = 15  # lines that a message holds; more of them need a summary above
 
 
 async def logs(
@@ -40,28 +38,11 @@ async def logs(
         raise RefusedError(f"{known.name} has no pod {shown(pod)}.{nearest(pod, names)}")
     chosen = [each for each in there if pod in (None, name(each))][:MOST_PODS]
     terms: dict[str, Any] = {"since": since, "previous": previous, "lines": tail, "wanted": having(grep)}
-    search = _SEARCHED if grep else tail
+    search = SEARCHED if grep else tail
     parts = await asyncio.gather(*(_log(cluster, each, search=search, **terms) for each in chosen))
-    found = sorted((line for each, _ in parts for line in each), key=lambda line: line[0])
-    notes = [why for _, why in parts if why]
-    if len(there) > len(chosen) and pod is None:
-        notes.append(f"{len(there)} pods run; these are the lines of {len(chosen)}")
-    return _answer(
-        heading(cluster, known, None), known.name, found[-tail:], notes, grep, single=len(chosen) < 2
-    )
-
-
-def _answer(
-    head: str, of: str, found: list[tuple[str, str, str]], notes: list[str], grep: str | None, *, single: bool
-) -> Answer:
-    matching = f" with {shown(grep)}" if grep else ""
-    title = f"{head} · {len(found)} line{'s' if len(found) != 1 else ''}{matching}"
-    if not found:
-        return Answer(title, lines=(f"Nothing{matching} in that time.", *notes))
-    plain = [text if single else f"{pod} {text}" for _, text, pod in found]
-    telling = [line for line in plain if any(word in line.upper() for word in ("ERROR", "WARN", "FATAL"))]
-    above = tuple(line[:300] for line in telling[-3:]) if len(plain) > _SHORT else ()
-    return Answer(title, lines=(*notes, *above), text="\n".join(plain), file_name=f"{of}.log")
+    left_out = len(there) > len(chosen) and pod is None
+    more = f"{len(there)} pods run; these are the lines of {len(chosen)}" if left_out else ""
+    return answer(heading(cluster, known, None), known.name, parts, more, tail=tail, grep=grep)
 
 
 async def _log(
@@ -73,7 +54,7 @@ async def _log(
     lines: int,
     previous: bool,
     wanted: Callable[[str], bool],
-) -> tuple[list[tuple[str, str, str]], str]:
+) -> tuple[list[Said], str]:
     """Time, text and pod of each line, or why there are none."""
     place = str(at(pod, "metadata", "namespace"))
     query: dict[str, str | int] = {

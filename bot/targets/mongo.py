@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from bot.chat_check import Line, right
 from bot.targets.build import Site
+from bot.targets.by_name import chosen
 from bot.targets.guard import Guarded, Limits
 from bot.targets.mongo_changes import Changes
 from bot.targets.mongo_check import rights
@@ -19,8 +20,6 @@ from bot.targets.mongo_link import Access, Link
 from bot.targets.mongo_operations import hello, role
 from bot.targets.mongo_reads import answer, status
 from commands.actions import Answer, Outcome, Plan, Progress, Target
-from commands.values import nearest, shown
-from incidents.ports import RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,7 @@ class MongoTarget:
 
     def _database(self, args: Mapping[str, Any]) -> tuple[Database, dict[str, Any]]:
         """The database that is named, else the first; and the arguments without the name."""
-        given = {key: value for key, value in args.items() if value is not None}
-        name = given.pop("name", None) or next(iter(self.databases))
-        if name not in self.databases:
-            hint = nearest(str(name), self.databases) or f" There are: {', '.join(self.databases)}."
-            raise RefusedError(f"There is no MongoDB called {shown(str(name))}.{hint}")
-        return self.databases[name], given
+        return chosen(self.databases, args, "MongoDB")
 
 
 def build(site: Site) -> dict[str, Target]:

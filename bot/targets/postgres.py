@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from bot.chat_check import Line, right, wrong
 from bot.redact import Redactor
 from bot.targets.build import Site
+from bot.targets.by_name import chosen
 from bot.targets.guard import Guarded, Limits
 from bot.targets.postgres_config import Address, address
 from bot.targets.postgres_link import Access, Link
@@ -19,8 +20,6 @@ from bot.targets.postgres_reads import answer
 from bot.targets.postgres_runs import Runner
 from bot.targets.postgres_server import server
 from commands.actions import Answer, Outcome, Plan, Progress, Target
-from commands.values import nearest, shown
-from incidents.ports import RefusedError
 
 _RIGHTS = (
     "SELECT current_user::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),"
@@ -99,12 +98,7 @@ class PostgresTarget:
 
     def _database(self, args: Mapping[str, Any]) -> tuple[Database, dict[str, Any]]:
         """The database that is named, else the first; and the arguments without the name."""
-        given = {key: value for key, value in args.items() if value is not None}
-        name = given.pop("name", None) or next(iter(self.databases))
-        if name not in self.databases:
-            hint = nearest(str(name), self.databases) or f" There are: {', '.join(self.databases)}."
-            raise RefusedError(f"There is no PostgreSQL called {shown(str(name))}.{hint}")
-        return self.databases[name], given
+        return chosen(self.databases, args, "PostgreSQL")
 
 
 def build(site: Site) -> dict[str, Target]:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from bot.chat_check import Line, right, wrong
 from bot.targets.build import Site
+from bot.targets.by_name import chosen
 from bot.targets.guard import Guarded, Limits
 from bot.targets.redis_check import permissions
 from bot.targets.redis_config import Address, address
@@ -22,8 +23,6 @@ from bot.targets.redis_server import server
 from bot.targets.redis_state import observed
 from bot.targets.redis_values import Keys
 from commands.actions import Answer, Outcome, Plan, Progress, Target
-from commands.values import nearest, shown
-from incidents.ports import RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,7 @@ class RedisTarget:
     async def read(self, verb: str, **args: Any) -> Answer:
         """Look at something."""
         database, given = self._database(args)
-        return await answer(
-            database.link, self._keys, verb, {name: v for name, v in given.items() if v is not None}
-        )
+        return await answer(database.link, self._keys, verb, given)
 
     async def stop(self) -> None:
         """Close every connection."""
@@ -97,12 +94,7 @@ class RedisTarget:
     def _database(self, args: Mapping[str, Any]) -> tuple[Database, dict[str, Any]]:
         """The database that is named, else the first; and the arguments without the name."""
         self._dumps.forget()
-        given = dict(args)
-        name = given.pop("name", None) or next(iter(self.databases))
-        if name not in self.databases:
-            hint = nearest(str(name), self.databases) or f" There are: {', '.join(self.databases)}."
-            raise RefusedError(f"There is no Redis called {shown(str(name))}.{hint}")
-        return self.databases[name], given
+        return chosen(self.databases, args, "Redis")
 
 
 def build(site: Site) -> dict[str, Target]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.patience import ANSWER, END
+from bot.targets.by_name import named
 from commands.actions import Answer, Outcome, Plan, Progress, Target
 from commands.catalogue import Catalogue
 from commands.values import nearest, shown
@@ -72,10 +73,7 @@ def by_database(what: str, databases: Mapping[str, Mapping[str, Any]], parts: Ma
         name = args.get("name") or next(iter(databases), None)
         if name is None:
             return next(iter(parts)), dict(args)
-        if name not in databases:
-            hint = nearest(str(name), databases) or f" There are: {', '.join(databases)}."
-            raise RefusedError(f"There is no {what} called {shown(str(name))}.{hint}")
-        return str(databases[name]["target"]), {**args, "name": name}
+        return str(named(databases, str(name), what)["target"]), {**args, "name": name}
 
     return choose
 

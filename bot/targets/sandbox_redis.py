@@ -8,6 +8,7 @@ from typing import Any
 from bot.targets import redis_changes as changes
 from bot.targets import redis_words as words
 from bot.targets import sandbox_redis_reads as reads
+from bot.targets.by_name import named
 from bot.targets.guard import UnreachableError
 from bot.targets.redis_changes import Seen
 from bot.targets.sandbox_changes import SandboxTarget, done
@@ -165,9 +166,7 @@ class SandboxRedis(SandboxTarget):
         caches = self.world.state.caches
         if name is None:
             return next(iter(caches.values()))
-        if name not in caches:
-            raise RefusedError(f"There is no Redis called {shown(name)}; there is {', '.join(caches)}.")
-        return caches[name]
+        return named(caches, name, "Redis")
 
     def _refuse_key(self, key: str) -> None:
         if words.fits(key, self._refused_keys):
