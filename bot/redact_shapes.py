@@ -142,6 +142,39 @@ def replaced(name: str, value: str) -> str | None:
 _OF_KEY = r" [a-z ]{0,40}private key(?: block)?-----"
 _USER = r"[^/:@\s'\"<>]{0,256}+"
 _UP_TO_AT = r"(?>(?:(?>(?:[^@:\s'\"<>]++|:(?!//))*)@)+)"
+_OPTIONS = r"\s[^\n|;&]{0,100}?(?<=\s)"  # what a command line may hold before the option that is meant
+# What no sign announces: options of well-known programs, statements, and a value that plainly is no word.
+_SAID: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("mysql", "mariadb"), rf"((?:mysql|mariadb)[a-z-]{{0,20}}{_OPTIONS}-p)[^\s\"'‹]{{4,}}+"),
+    (("dis-cli", "key-cli"), rf"((?:redis|valkey)-cli{_OPTIONS}-a\s{{1,3}}+[\"']?)(?!‹)[^\s\"']++"),
+    (
+        ("curl",),
+        rf"(curl{_OPTIONS}(?:-u|--user|--proxy-user)[\s=]{{1,3}}+[\"']?[^\s:\"']{{1,60}}+:)(?!‹)[^\s\"']++",
+    ),
+    (("sshpass",), r"(sshpass\s{1,3}+-p\s{0,3}+[\"']?)(?!‹)[^\s\"']++"),
+    (
+        (" login",),
+        rf"((?:docker|podman|registry|skopeo|buildah)\slogin{_OPTIONS}-p\s{{1,3}}+[\"']?)(?!‹)[^\s\"']++",
+    ),
+    (
+        ("identified",),
+        r"(identified\s{1,3}+(?:with\s{1,3}\w{1,40}+\s{1,3})?by\s{1,3}+(?:password\s{1,3})?')(?!‹)[^'\n]++",
+    ),
+    (("setuser",), r"(setuser\s[^\n>]{1,200}+>)(?!‹)[^\s\"']++"),
+    (("passwor", "passphrase"), r"((?:password|passphrase)\s{1,3}+)(?:'(?!‹)[^'\n]++'|\"(?!‹)[^\"\n]++\")"),
+    (
+        ("passwor", "passphrase", "passwd"),
+        (
+            r"((?:password|passphrase|passwd)\s{1,3}+)(?=[^\s\d]{0,60}+\d)(?=[^\sa-z]{0,60}+[a-z])"
+            r"[^\s\"'`‹()<>:;,=]{6,}+(?![:=])"
+        ),
+    ),
+    (
+        ("token", "secret", "key"),
+        r"((?:token|secret|api[ _-]?key)\s{1,3}+)(?=[a-z+/_]{0,60}+\d)[a-z0-9+/=_]{20,}+",
+    ),
+    (("private-lines",), r"(private-lines:\s{0,3}\d{1,4}+\r?\n)(?>(?:[a-z0-9+/=]++\r?\n)+)"),
+)
 # Each stands beside small letters of which a text holds some where it may match. What group 1 matches is kept.
 _LOWER: tuple[tuple[tuple[str, ...], str], ...] = (
     # Without an end it goes up to the end of the text.
@@ -175,10 +208,12 @@ _LOWER: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
     ),
     (("auth ",), r"(?m)(^\s{0,8}auth\s{1,3})[^\s\"']{4,500}+$"),
+    (("auth ",), r"(?m)(^\s{0,8}auth\s{1,3}[\w.-]{1,60}+\s{1,3})(?=[^\s\d]{0,60}+\d)[^\s\"'‹]{4,500}+$"),
     (
         ("passwor", "passphrase", "passwd", "token"),
         r"((?:password|passphrase|passwd|token)\s{1,3}is\s{1,3})(?=[^\s\d!#$%^*]{0,100}+[\d!#$%^*])[^\s]{6,}+",
     ),
+    *_SAID,
     # Up to the last @ of a URL, but not into the next one. `host:80/a@b` of the web is a port and a path; of a
     # database it is a password with a slash.
     (("://",), rf"(://(?<!http://)(?<!https://)){_USER}:{_UP_TO_AT}"),
