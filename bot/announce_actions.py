@@ -124,7 +124,11 @@ def expired(ev: e.ActionExpired, before: Action, a: Action, batch: Batch, facts:
 
 def failed(ev: e.ActionFailed, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:
     """It did not work; nothing is tried again."""
-    return [say(a, "failed", (Button("Details", f"/why {a.number}"),), text=ev.text), edit(a)]
+    buttons = (*undo_buttons(a), Button("Details", f"/why {a.number}"))
+    return [
+        say(a, "failed", buttons, text=ev.text, stands=a.stands, revert_at=a.revert_at),
+        edit(a),
+    ]
 
 
 def unknown(ev: e.ActionUnknown, before: Action, a: Action, batch: Batch, facts: Facts) -> list[Say]:

@@ -168,6 +168,7 @@ def action_card(
         "taken_back_by": taken_back_by,
     }
     n = a.number
+    data["by"] = a.ended_by or None
     details = Button("Details", f"/why {n}")
     match a.state:
         case "pending" if a.unvoted:
@@ -182,10 +183,12 @@ def action_card(
             return Card("card_running", data, (Button("Cancel", f"/cancel {n}"),) if stops else ())
         case "done":
             return Card("card_done", data, _done_buttons(a) if taken_back_by is None else ())
+        case "failed" if a.stands:
+            buttons = (*(_done_buttons(a) if taken_back_by is None else ()), details)
+            return Card("card_ended", data, buttons)
         case "unknown":
             buttons = unknown_buttons(a)
             return Card("card_unknown", data, buttons if taken_back_by is None else buttons[:1])
-    data["by"] = next((p for p, means in a.votes.items() if "deny" in means.values()), None)
     return Card("card_ended", data, (details,))
 
 

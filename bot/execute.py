@@ -70,6 +70,7 @@ class Executor:
         self._reverts = Reverts(log_store, desk, ops, proposer, clock)
         self._queues: dict[str, deque[int]] = {}  # approved actions by what they change; the first is at work
         self._at_work: set[int] = set()
+        self._outcomes: dict[int, Outcome] = {}  # of runs whose end could not be recorded yet
         self._left_told: set[int] = set()
 
     # -- running ----------------------------------------------------------------------------------
@@ -104,6 +105,9 @@ class Executor:
                 continue
             if action.state == "approved":
                 self.begin(action.number)
+            elif action.number in self._outcomes:
+                self._at_work.add(action.number)
+                self._work.spawn(self._end_at_last(action), f"end #{action.number}")
             elif action.state == "running" and (action.boot == self._boot or not self._alive(action.boot)):
                 self._at_work.add(action.number)
                 self._work.spawn(self._follow(action), f"follow #{action.number}")
@@ -133,14 +137,17 @@ class Executor:
         del self._queues[subject]
 
     async def _left(self, number: int, error: Exception) -> None:
-        """An approved action did not get as far as running. Where the log is away, who asked is told, once."""
+        """What was approved did not get to its end. Where the log is away, who asked is told, once."""
         log.error("an approved action was left", action=number, exc_info=error)
         if not isinstance(error, NotRecordedError) or number in self._left_told:
             return
         self._left_told.add(number)
-        text = (
-            f"I can't write to my log ({error}), so #{number} does not run. I try again until it is too old."
-        )
+        ended = self._outcomes.get(number)
+        if ended is None:
+            then = f"so #{number} does not run. I try again until it is too old."
+        else:
+            then = f"but #{number} has run ({ended.kind}: {ended.text.rstrip('.')}). I record that as soon as I can."
+        text = self._desk.redactor.redact(f"I can't write to my log ({error}), {then}")
         try:
             action: Action | None = None
             for recorded in await self._store.events(f"action-{number}"):
@@ -266,9 +273,19 @@ class Executor:
             self._at_work.discard(action.number)
         await self._end(action.number, plan, outcome)
 
+    async def _end_at_last(self, action: Action) -> None:
+        """Record the end of a run that the log did not take."""
+        try:
+            await self._end(action.number, Plan.from_data(action.plan), self._outcomes[action.number])
+        except NotRecordedError as error:
+            log.warning("an outcome waits to be recorded", action=action.number, error=str(error))
+        finally:
+            self._at_work.discard(action.number)
+
     async def _end(self, number: int, plan: Plan, outcome: Outcome) -> None:
+        self._outcomes[number] = outcome
         observed: Mapping[str, object] = outcome.after
-        if outcome.kind == "unknown":
+        if outcome.kind == "unknown" or (outcome.kind == "failed" and plan.undo is not None):
             observed = await self._look(plan)
         redact = self._desk.redactor.redact
 
@@ -284,7 +301,7 @@ class Executor:
             if outcome.kind == "done":
                 events = approvals.finish(action, text=text, after=outcome.after, now=book.now)
             elif outcome.kind == "failed":
-                events = [e.ActionFailed(at=book.now, actor=e.BOT, text=text)]
+                events = [approvals.fail(action, text=text, shows=observed, now=book.now)]
             else:
                 seen = self._desk.redactor.redact_data(dict(observed))
                 events = [e.ActionUnknown(at=book.now, actor=e.BOT, text=text, observed=seen)]
@@ -292,6 +309,7 @@ class Executor:
             book.finish()
 
         await self._store.run(unit)
+        self._outcomes.pop(number, None)
         self._deliverer.progress.pop(number, None)
         if outcome.answer is not None:
             await self._tell(number, outcome)

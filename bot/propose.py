@@ -88,10 +88,13 @@ class Proposer:
                 t = store.inbox
                 u.execute(t.update().where(t.c.event_id == inbox_id).values(state="done", payload=None))
             same = book.identical(fingerprint(plan.to_data(), place.number, place.channel))
-            if same is not None and terms.undo_of is None and same.plan_hash == plan.hash:
+            alike = (
+                same is not None and same.plan_hash == plan.hash and same.revert_after == asked.revert_after
+            )
+            if same is not None and alike and terms.undo_of is None:
                 return Reply("already_waiting", {"number": same.number, "summary": plan.summary})
-            if (twin := _taking_back(book, terms.undo_of, place)) is not None:
-                return sentence(f"#{terms.undo_of} is being taken back already, by #{twin}.")
+            if (why := _taken_back(book, terms.undo_of, place)) is not None:
+                return sentence(why)
             self.put(book, asked)
             book.finish()
             return None
@@ -181,11 +184,14 @@ def place_of(action: Action) -> Place:
     return Place("incident" if action.incident is not None else "operations", action.channel, action.incident)
 
 
-def _taking_back(book: Logbook, number: int | None, place: Place) -> int | None:
-    """The request that takes back `number` and waits or runs; None where there is none."""
+def _taken_back(book: Logbook, number: int | None, place: Place) -> str | None:
+    """Why `number` cannot be taken back once more, because of a request that has done that or is about to; or None."""
     undone = book.action(number) if number is not None else None
     if undone is None:
         return None
+    if (by := book.taken_back_by(undone)) is not None:
+        return f"#{number} has been taken back already, by #{by}."
     where = {(undone.incident, undone.channel), (place.number, place.channel)}
     live = [a for incident, channel in where for a in book.pending(incident, channel)]
-    return next((a.number for a in live if a.undo_of == number), None)
+    twin = next((a.number for a in live if a.undo_of == number), None)
+    return f"#{number} is being taken back already, by #{twin}." if twin is not None else None

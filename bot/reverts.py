@@ -8,14 +8,11 @@ from bot import store
 from bot.desk import Desk
 from bot.logbook import Logbook
 from bot.propose import Proposer, Terms, place_of
-from bot.targets.guard import UnreachableError
 from commands.actions import NoAnswerError, Ops, Plan, TargetError
 from incidents import events as e
 from incidents import ways_back
 from incidents.action import Action
 from incidents.ports import Clock, RefusedError
-
-_AWAY = (UnreachableError, NoAnswerError)  # it may answer in a minute
 
 
 class Reverts:
@@ -46,7 +43,7 @@ class Reverts:
         try:
             back, covered = await self._way_back(action, plan)
         except (RefusedError, TargetError, NoAnswerError) as error:
-            await self._blocked(action.number, str(error), again=isinstance(error, _AWAY))
+            await self._blocked(action.number, str(error), again=not isinstance(error, RefusedError))
             return
         asked = await self._proposer.request(
             back,
@@ -76,9 +73,7 @@ class Reverts:
         target = self._ops.target(plan.target)
         identity, state = await target.observe(plan)
         back = await target.plan(undo["verb"], **undo["args"])
-        moved = identity != plan.identity or any(
-            state.get(key) != value for key, value in action.after.items() if key in state
-        )
+        moved = identity != plan.identity or ways_back.moved(action, state, back.before)
         return back, "" if moved or back.graver_than(plan) else f"covered by the approval of #{action.number}"
 
     async def _blocked(self, number: int, why: str, *, again: bool) -> None:

@@ -47,6 +47,7 @@ class Action:
     boot: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    ended_by: str = ""
     after: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
     revert_at: datetime | None = None
@@ -85,9 +86,14 @@ class Action:
         return self.expires_at - self.asked_at
 
     @property
+    def stands(self) -> bool:
+        """Whether it is in force, or a part of it: it was done, or it got stuck on its way."""
+        return self.state == "done" or (self.state == "failed" and bool(self.after))
+
+    @property
     def reversible(self) -> bool:
         """Whether an undo of it can be asked for; of an unknown outcome too, where the target shows the change."""
-        return self.state in ("done", "unknown") and self.plan.get("undo") is not None
+        return (self.stands or self.state == "unknown") and self.plan.get("undo") is not None
 
 
 def fold(state: Action | None, event: e.Event) -> Action | None:
@@ -138,7 +144,7 @@ def _withdrawn(a: Action, ev: e.VoteWithdrawn) -> Changes:
 def _ended(state: str) -> Callable[[Action, Any], Changes]:
     def rule(a: Action, ev: Any) -> Changes:
         text = getattr(ev, "text", "") or getattr(ev, "why", "")
-        return {"state": state, "ended_at": ev.at, "text": text}
+        return {"state": state, "ended_at": ev.at, "ended_by": ev.actor, "text": text}
 
     return rule
 
@@ -147,6 +153,11 @@ def _finished(a: Action, ev: e.ActionFinished) -> Changes:
     watch = watching.succeeded(a.watch, ev.at)
     ended = {"state": "done", "ended_at": ev.at, "text": ev.text, "after": ev.after}
     return {**ended, "revert_at": ev.revert_at, "watch": watch}
+
+
+def _failed(a: Action, ev: e.ActionFailed) -> Changes:
+    ended = {"state": "failed", "ended_at": ev.at, "text": ev.text}
+    return {**ended, "after": ev.after, "revert_at": ev.revert_at}
 
 
 def _watched(rule: Callable[[Watch, Any], Watch]) -> Callable[[Action, Any], Changes]:
@@ -177,7 +188,7 @@ _RULES: Mapping[type[e.Event], Callable[[Action, Any], Changes]] = {
     },
     e.CancelAsked: lambda a, ev: {"cancel_asked": True},
     e.ActionFinished: _finished,
-    e.ActionFailed: _ended("failed"),
+    e.ActionFailed: _failed,
     e.ActionUnknown: _ended("unknown"),
     e.ActionDenied: _ended("denied"),
     e.ActionCancelled: _ended("cancelled"),

@@ -28,7 +28,7 @@ def _times(a: Action) -> list[datetime]:
     if a.state == "pending":
         found = [a.break_glass_at or a.expires_at]
         return [*found, a.widen_at] if a.widen_at and a.widen_at < found[0] else found
-    if a.state != "done":
+    if not a.stands:
         return []
     found = [] if a.revert_at is None else [a.revert_at if a.revert_said else a.revert_at - REVERT_NOTICE]
     return [*found, a.watch.next_at] if a.watch is not None and a.watch.next_at is not None else found
@@ -45,7 +45,7 @@ def due(a: Action, now: datetime) -> list[e.Event]:
 
 
 def _fire(a: Action, at: datetime, now: datetime) -> e.Event:
-    if a.state == "done":
+    if a.stands:
         if a.watch is not None and at == a.watch.next_at:
             return watching.due(a.watch, now)
         assert a.revert_at is not None
@@ -230,6 +230,26 @@ def stale(a: Action, now: datetime) -> list[e.Event]:
         return []
     why = f"it was approved {span((now - a.approved_at).total_seconds())} ago and could not run in time"
     return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
+
+
+def fail(a: Action, *, text: str, shows: Mapping[str, Any], now: datetime) -> e.ActionFailed:
+    """It did not work. Where the target `shows` the change all the same, it can be taken back."""
+    after = dict(shows) if _in_force(a, shows) else {}
+    revert_at = now + timedelta(seconds=a.revert_after) if a.revert_after and after else None
+    return e.ActionFailed(at=now, actor=e.BOT, text=text, after=after, revert_at=revert_at)
+
+
+def _in_force(a: Action, shows: Mapping[str, Any]) -> bool:
+    """Whether what is seen is this change, or a part of it, and nothing that somebody else did."""
+    before, wanted = a.plan.get("before") or {}, a.plan.get("after") or {}
+    moved = [key for key, value in shows.items() if key in before and value != before[key]]
+    return bool(moved) and all(_on_the_way(before[key], shows[key], wanted.get(key)) for key in moved)
+
+
+def _on_the_way(before: Any, now: Any, wanted: Any) -> bool:
+    if isinstance(before, int) and isinstance(now, int) and isinstance(wanted, int):
+        return min(before, wanted) <= now <= max(before, wanted)
+    return bool(now == wanted)
 
 
 def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> list[e.Event]:

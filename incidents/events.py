@@ -463,7 +463,11 @@ class ActionFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionFailed(Event):
+    """It did not work; `after` is what stands of it all the same, as a rollout that got stuck."""
+
     text: str
+    after: dict[str, Any] = field(default_factory=dict)
+    revert_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from incidents import events as e
 from incidents.action import Action
@@ -13,7 +15,7 @@ FIRST_TRY, LAST_TRY = timedelta(minutes=1), timedelta(minutes=15)  # until a way
 
 def keep(a: Action, *, by: str, now: datetime) -> list[e.Event]:
     """Stay as it is: the planned way back is dropped."""
-    if a.state != "done" or a.revert_at is None:
+    if not a.stands or a.revert_at is None:
         raise RefusedError(f"#{a.number} does not go back by itself.")
     return [e.RevertKept(at=now, actor=by)]
 
@@ -24,11 +26,25 @@ def blocked(a: Action, why: str, *, again: bool, now: datetime) -> e.RevertBlock
     return e.RevertBlocked(at=now, actor=e.BOT, why=why, again_at=now + wait if again else None)
 
 
+def moved(a: Action, *seen: Mapping[str, Any]) -> list[str]:
+    """What is not as the change left it, in what was seen of it since: `replicas is 12 now, not 10`."""
+    left = a.after or a.plan.get("after") or {}
+    return [
+        f"{key} is {state[key]} now, not {value}"
+        for state in seen
+        for key, value in left.items()
+        if key in state and state[key] != value
+    ]
+
+
 def undo_is_covered(a: Action, now: datetime) -> bool:
-    """Whether the approval of the change covers an undo now: once, within its window after completion."""
-    return (
-        a.state == "done" and a.ended_at is not None and now <= a.ended_at + timedelta(seconds=a.undo_within)
-    )
+    """Whether the approval of the change covers an undo now: once, within its window after completion.
+
+    What takes a change back is the undo that was covered: to take that back in turn is another change.
+    """
+    if a.undo_of is not None or a.revert_of is not None or not a.stands or a.ended_at is None:
+        return False
+    return now <= a.ended_at + timedelta(seconds=a.undo_within)
 
 
 def overtaken(a: Action, *, by: Action, now: datetime) -> list[e.Event]:

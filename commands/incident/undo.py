@@ -29,13 +29,9 @@ async def undo(number: int | None = None, *, ask: Ask, ops: Ops) -> Undo:
         raise RefusedError(_not_reversible(action))
     target = ops.target(plan.target)
     identity, state = await target.observe(plan)
-    moved = _moved(action, plan, identity, state)
-    if moved:
-        raise RefusedError(
-            f"#{action.number} cannot be taken back, the world moved: {' and '.join(moved)}. "
-            "Ask for the change that you want now."
-        )
+    _check_still(action, [] if identity == plan.identity else ["it is another one now"], state)
     made = await target.plan(str(back["verb"]), **back["args"])
+    _check_still(action, [], made.before)  # it may have moved while that was looked at
     covered = ways_back.undo_is_covered(action, ask.now) and not made.graver_than(plan)
     return Undo(made, action.number, covered)
 
@@ -66,18 +62,16 @@ async def _chosen(ask: Ask, number: int | None) -> Action:
 
 
 def _not_reversible(action: Action) -> str:
-    if action.state != "done":
+    if not action.stands:
         return f"#{action.number} was not done, so there is nothing to take back; see `/why {action.number}`."
     return f"#{action.number} is a change that nothing takes back."
 
 
-def _moved(action: Action, plan: Plan, identity: str, state: Mapping[str, Any]) -> list[str]:
-    """What is not as the change left it: `replicas is 12 now, not 10`."""
-    found = [] if identity == plan.identity else ["it is another one now"]
-    left = action.after or plan.after
-    found += [
-        f"{key} is {state[key]} now, not {value}"
-        for key, value in left.items()
-        if key in state and state[key] != value
-    ]
-    return found
+def _check_still(action: Action, other: list[str], state: Mapping[str, Any]) -> None:
+    """RefusedError where the world is not as the change left it: `replicas is 12 now, not 10`."""
+    moved = [*other, *ways_back.moved(action, state)]
+    if moved:
+        raise RefusedError(
+            f"#{action.number} cannot be taken back, the world moved: {' and '.join(moved)}. "
+            "Ask for the change that you want now."
+        )

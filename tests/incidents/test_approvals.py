@@ -226,3 +226,38 @@ def test_what_takes_nothing_back_withdraws_nothing() -> None:
     """A change that somebody asked for stands beside another one."""
     other = replace(proposed(), number=9, plan=RESTORE, state="running")
     assert ways_back.overtaken(replace(proposed(), plan=RESTORE), by=other, now=NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("shows", "stands"),
+    [
+        ({"replicas": 10}, True),  # all of it was accepted, and it got stuck
+        ({"replicas": 6}, True),  # a part of it was done
+        ({"replicas": 3}, False),  # nothing was
+        ({"replicas": 12}, False),  # that was somebody else
+        ({"replicas": 10, "image": "other"}, False),
+        ({"target": "it does not answer"}, False),
+        ({}, False),
+    ],
+)
+def test_what_stands_of_a_change_that_failed(shows: dict[str, Any], stands: bool) -> None:
+    """Only what is this change, and nothing that somebody else did, can be taken back or goes back by itself."""
+    plan = {
+        **proposed().plan,
+        "before": {"replicas": 3, "image": "x"},
+        "after": {"replicas": 10, "image": "x"},
+    }
+    running = replace(proposed(), plan={**plan, "undo": {"verb": "scale"}}, state="running", revert_after=600)
+    failed = fold(running, approvals.fail(running, text="stuck", shows=shows, now=NOW))
+    assert failed is not None
+    assert (failed.stands, failed.reversible, failed.revert_at is not None) == (stands,) * 3
+    assert ways_back.undo_is_covered(failed, NOW) is stands
+
+
+def test_what_takes_a_change_back_covers_no_undo_of_its_own() -> None:
+    """One approval covers one undo; to take that back in turn is another change."""
+    plan = {**proposed().plan, "undo": {"verb": "scale"}}
+    done = replace(proposed(), plan=plan, state="done", ended_at=NOW)
+    assert ways_back.undo_is_covered(done, NOW)
+    for back in (replace(done, undo_of=3), replace(done, revert_of=3)):
+        assert not ways_back.undo_is_covered(back, NOW)

@@ -106,14 +106,20 @@ async def test_safety_32_approved_and_then_the_log_is_away(chat: Chat) -> None:
 
 
 async def test_safety_32_the_log_goes_away_during_a_run(chat: Chat) -> None:
-    """What runs cannot be taken back; its end is recorded when the log is back, and it is not run again."""
-    await chat.alice.says("/scale realtime 10")
-    await chat.bob.reacts(chat.card(), "✅")
+    """What runs cannot be taken back; its end, which is told, is recorded when the log is back. It is not run again.
+
+    Nothing but the bot's own memory knows that these keys were deleted by it: the outcome is not asked for anew.
+    """
+    await chat.alice.says("/redis del rate-limit:*")
+    for voter in (chat.bob, chat.carol):
+        await voter.reacts(chat.card(), "✅")
     assert (await chat.action()).state == "running"
+    chat.mark()
     async with chat.log_held():
         while chat.stage.bot.executor._at_work:
             chat.stage.clock.wake(chat.stage.clock.now() + timedelta(seconds=5))
             await chat.stage.turn()
+        assert "#1 has run (done: " in chat.bot_said_to("alice")
     assert (await chat.action()).state == "running"
     await chat.stage.bot.executor.recover()
     await chat.waits(60)

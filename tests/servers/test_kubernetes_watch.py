@@ -129,13 +129,14 @@ def test_a_watch_can_expire_while_it_runs(cluster: KubernetesServer) -> None:
 
 def test_bookmarks_come_to_those_who_allow_them(cluster: KubernetesServer) -> None:
     """They carry a version and nothing else; with timeoutSeconds the last one comes before the end."""
-    query = f"allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion={version(cluster)}"
+    query = f"allowWatchBookmarks=true&resourceVersion={version(cluster)}"
     with watching(cluster, MAPS, query) as events:
         cluster.deploy("web")
         cluster.call("signal", to="bookmark")
         kind, found = events.next()
         assert (kind, found["kind"]) == ("BOOKMARK", "ConfigMap")
         assert set(found["metadata"]) == {"resourceVersion"}
+    with watching(cluster, MAPS, f"{query}&timeoutSeconds=1") as events:
         assert events.next()[0] == "BOOKMARK"
         assert events.next() == ("", {})
     query = f"timeoutSeconds=1&resourceVersion={version(cluster)}"
