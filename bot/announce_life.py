@@ -208,7 +208,9 @@ def resolved(ev: e.Resolved, before: Incident, i: Incident, batch: Batch, facts:
         "missed": [CLOCK_LABELS.get(c, c) for c in sorted(i.missed) if c != "acknowledged"],
         "allowed": found.clocks.get("acknowledged") if found is not None else None,
         "updates": i.updates,
-        "people": len(i.people),
+        "changes": facts.tally.changes,
+        "undone": facts.tally.undone,
+        "people": facts.tally.people,
         "firing": i.firing,
     }
     return [say(i, "resolved", buttons, **data)]

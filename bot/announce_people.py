@@ -32,7 +32,7 @@ def left(ev: e.Left, before: Incident, i: Incident, batch: Batch, facts: Facts) 
 
 def handed_over(ev: e.HandedOver, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     """The new owner is mentioned."""
-    giver = ev.before or ev.actor
+    giver = ev.before if ev.before and ev.before == ev.actor else ev.actor
     taken = ev.person == ev.actor
     data = {"giver": giver, "person": ev.person, "taken": taken, "status": i.state, "text": i.update_text}
     return [invite(i, [ev.person]), say(i, "handed_over", **data)]

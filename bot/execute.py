@@ -183,7 +183,7 @@ class Executor:
         if isinstance(seen, str):
             await self._record(number, e.ActionFailed(at=self._clock.now(), actor=e.BOT, text=seen))
             return
-        moved = [*drift(plan, *seen), *self._other_rules(action, plan)]
+        moved = [*drift(plan, *seen), *await self._other_rules(action, plan)]
         if moved:
             await self._void(action, plan, moved)
             return
@@ -204,9 +204,10 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - the edge to a target: nothing has been changed yet
             return _told(error, self._desk.redactor)
 
-    def _other_rules(self, action: Action, plan: Plan) -> list[str]:
+    async def _other_rules(self, action: Action, plan: Plan) -> list[str]:
         """What the configuration asks for now and did not when this was asked."""
-        needed = self._proposer.quorum(plan)
+        of = action.undo_of or action.revert_of
+        needed = self._proposer.needed(plan, await self._action(of) if of is not None else None)
         if action.why or needed == action.quorum:
             return []
         return [f"it takes {needed} approval{'s' if needed != 1 else ''} now, it took {action.quorum}"]

@@ -24,6 +24,15 @@ class Contacted(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What happened in an incident: changes that were done, how many of them were taken back, who took part."""
+
+    changes: int = 0
+    undone: int = 0
+    people: int = 0
+
+
 class Facts(Protocol):
     """Facts at the time of an event; `incident` is the one it belongs to, `policy` its snapshot."""
 
@@ -45,6 +54,9 @@ class Facts(Protocol):
     @property
     def zone(self) -> str: ...
 
+    @property
+    def tally(self) -> Tally: ...
+
 
 @dataclass(frozen=True, slots=True)
 class PlainFacts:
@@ -56,3 +68,4 @@ class PlainFacts:
     policy: Policy | None = None
     people: Mapping[str, Contacted] = field(default_factory=dict)
     zone: str = "UTC"
+    tally: Tally = Tally()

@@ -15,7 +15,7 @@ from bot.announce import UNSHOWN, announce
 from bot.answered_pages import answered
 from bot.chat import Button, Say
 from bot.desk import Desk, Happened
-from bot.facts import Contacted
+from bot.facts import Contacted, Tally
 from bot.log_rows import action_row, incident_row, outbox_row
 from bot.lookups import Lookups
 from bot.relay import answer_ref
@@ -332,3 +332,9 @@ class LogFacts:
     def zone(self) -> str:
         """The team's zone."""
         return self.log.desk.settings.zone
+
+    @property
+    def tally(self) -> Tally:
+        """Changes and people of the incident; both are few, however long it took."""
+        incident = self.incident
+        return self.log.tally(incident) if incident is not None else Tally()

@@ -10,9 +10,11 @@ from sqlalchemy import func, or_, select
 
 from bot import store
 from bot.desk import Desk, policy_of
+from bot.facts import Tally
 from incidents.action import Action
 from incidents.change_sentences import undoes
 from incidents.incident import Incident
+from incidents.metrics import taken_back
 from incidents.policy import Policy
 
 OPEN_STATES = ("open", "acknowledged", "investigating", "identified", "resolving")
@@ -91,6 +93,23 @@ class Lookups:
         if states is not None:
             query = query.where(table.c.state.in_(states))
         return [found for row in self.unit.rows(query) if (found := self.action(row.number))]
+
+    def tally(self, incident: Incident) -> Tally:
+        """What was done in an incident, and how many of the configuration's people took part."""
+        a, ev = store.actions, store.events
+        numbers = [
+            row.number for row in self.unit.rows(select(a.c.number).where(a.c.incident == incident.number))
+        ]
+        actions = {n: found for n in numbers if (found := self.action(n)) is not None}
+        streams = [
+            f"incident-{incident.number}",
+            f"chat-{incident.number}",
+            *(f"action-{n}" for n in numbers),
+        ]
+        actors = self.unit.rows(select(ev.c.actor).where(ev.c.stream.in_(streams)).distinct())
+        people = {row.actor for row in actors} & set(self.desk.settings.people) | set(incident.people)
+        done = {n for n, found in actions.items() if found.state == "done" and undoes(found) is None}
+        return Tally(changes=len(done), undone=len(taken_back(actions) & done), people=len(people))
 
     def taken_back_by(self, action: Action) -> int | None:
         """The number of the finished undo or way back of a change, or None."""

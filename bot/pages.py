@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from bot import store
 from bot.app import Bot
+from bot.desk import policy_of
 from bot.logbook import Logbook
 from bot.platforms.console import Console
 from bot.reader import LogReader
@@ -103,16 +104,18 @@ class BotPages:
         return await self.bot.alerting.receive(source, body, token)
 
     async def status(self) -> StatusView:
-        """What customers may read: services, open incidents that are not private or drills, the latest resolved."""
+        """What customers may read: services, open incidents, the latest resolved.
+
+        Left out are private ones, drills, and those that their severity keeps off the status page.
+        """
         since = store.micros(self.bot.clock.now() - RECENT)
         t = store.incidents
         query = select(t.c.number).where(t.c.private == 0, t.c.state != "merged", t.c.updated_at >= since)
         numbers = await self.bot.store.read(
             lambda c: [r.number for r in c.execute(query.order_by(t.c.number.desc()).limit(BOARD))]
         )
-        found = [
-            i for number in numbers if isinstance(i := await self._state(number), Incident) and not i.drill
-        ]
+        known = [i for number in numbers if (i := await self._state(number)) is not None and not i.drill]
+        found = [i for i in known if await self._for_customers(i)]
         live = [i for i in found if i.open]
         services = tuple(
             ServiceView(name=s.name, state=_state_of(s.name, live), description=s.description)
@@ -124,6 +127,11 @@ class BotPages:
     async def _state(self, number: int) -> Incident | None:
         found = await self.bot.store.run(lambda unit: unit.state(f"incident-{number}"))
         return found if isinstance(found, Incident) else None
+
+    async def _for_customers(self, i: Incident) -> bool:
+        policy = await self.bot.store.run(lambda unit: policy_of(unit, self.bot.desk, i.policy))
+        severity = policy.severity(i.severity)
+        return severity is not None and severity.status_page != "no"
 
     async def health(self) -> HealthView:
         """Whether the log can be written and the clocks are kept."""

@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
@@ -76,6 +76,7 @@ class Recorder:
     records: list[tuple[int, Record]] = field(default_factory=list)
 
     def __call__(self, record: Record) -> None:
+        record = as_page(record)
         """Take what the bot did."""
         self.records.append((self.line, record))
         self.tell(record, self.line)
@@ -179,9 +180,9 @@ class Rehearsal:
 
     async def _name(self, channel: str) -> str | None:
         """The channel's name; `inc-1` is whatever incident 1 has."""
-        if not channel.startswith("inc-"):
+        if not channel.casefold().startswith("inc-"):
             return channel
-        return await self._stage.channel_of(int(channel.removeprefix("inc-")))
+        return await self._stage.channel_of(int(channel[4:]))
 
     async def _channel(self, channel: str) -> str:
         name = await self._name(channel)
@@ -384,6 +385,21 @@ async def play_one(
         rehearsal = Rehearsal(stage, recorder, announce)
         await rehearsal.play(script)
     return rehearsal.failures
+
+
+_INCIDENT = re.compile(r"\bINC-(\d{1,9})")
+
+
+def as_page(record: Record) -> Record:
+    """A direct message that rings (🔔) is a page as those of the contact methods are; all say for which incident."""
+    rings = (
+        record.do == "say" and (record.channel or "").startswith("@") and (record.text or "").startswith("🔔")
+    )
+    if not rings and record.do != "page":
+        return record
+    to = record.to or ((record.channel or "").removeprefix("@"),)
+    found = _INCIDENT.search(record.text or "")
+    return replace(record, do="page", to=to, incident=int(found[1]) if found else record.incident)
 
 
 def to_json(record: Record, line: int) -> str:

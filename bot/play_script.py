@@ -241,13 +241,15 @@ def _step(line: str, number: int) -> Step:
 
 
 def _wait(rest: str, number: int, line: str) -> Step:
-    found = re.fullmatch(r"([0-9]+)\s*([smhd])", rest)
-    if found is None:
-        raise _UnreadableError(f"{_short(rest)} is no length of time; write `wait 90s`, `31m`, `2h` or `3d`.")
-    amount = int(found[1]) if len(found[1]) < 12 else 10**12
-    if amount * _UNITS[found[2]] > LONGEST_WAIT.total_seconds():
+    if re.fullmatch(r"([0-9]+\s*[smhd]\s*)+", rest) is None:
+        raise _UnreadableError(
+            f"{_short(rest)} is no length of time; write `wait 90s`, `31m`, `1h30m` or `3d`."
+        )
+    parts = re.findall(r"([0-9]+)\s*([smhd])", rest)
+    seconds = sum((int(n) if len(n) < 12 else 10**12) * _UNITS[unit] for n, unit in parts)
+    if seconds > LONGEST_WAIT.total_seconds():
         raise _UnreadableError(f"Nobody waits for {_short(rest)}; at most {LONGEST_WAIT.days}d.")
-    return Wait(line=number, source=line, lasts=timedelta(seconds=amount * _UNITS[found[2]]))
+    return Wait(line=number, source=line, lasts=timedelta(seconds=seconds))
 
 
 def _alert(rest: str, number: int, line: str) -> Step:
@@ -288,7 +290,7 @@ def _expect(rest: str, number: int, line: str) -> Step:
         holds, text = False, rest[3:].strip()
         if re.fullmatch(r"replicas\s+\S+\s+[0-9]+", text):
             raise _UnreadableError("Replicas are expected by number: `expect replicas realtime 3`.")
-    elif re.match(r"nothing(\s+in\s+(#|inc-[0-9])|$)", rest):
+    elif re.match(r"nothing(\s+in\s+(#|(?i:inc)-[0-9])|$)", rest):
         channel, left = _channel_in(rest[7:].strip())
         if left:
             raise _UnreadableError("`expect nothing` takes no text; with a text it is `expect not TEXT`.")
@@ -313,7 +315,7 @@ _READERS: dict[str, Callable[[str, int, str], Step]] = {
 
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _PERSON = r"@?([\w.][\w.-]*)"
-_CHANNEL = r"(#[^\s:,]+|inc-[0-9]{1,9})"
+_CHANNEL = r"(#[^\s:,]+|(?i:inc)-[0-9]{1,9})"
 _IN = rf"(?:\s+in\s+{_CHANNEL})?"
 _SAYS = re.compile(rf"{_PERSON}\s+in\s+{_CHANNEL}(?:\s+thread\s+{_QUOTED})?\s*:\s*(.*)")
 _REACTS = re.compile(

@@ -128,7 +128,7 @@ class Proposer:
             plan=plan,
             by=asked.by,
             place=asked.place,
-            quorum=self.quorum(plan),
+            quorum=self.needed(plan, book.action(of) if (of := terms.undo_of or terms.revert_of) else None),
             eligible=asked.able,
             first=[person for person in asked.able if person in on_call],
             expires=rules.expires,
@@ -154,6 +154,10 @@ class Proposer:
         return settings.approvals.needed(
             plan.effect, command=plan.command, service=service, environment=plan.environment
         )
+
+    def needed(self, plan: Plan, taken_back: Action | None) -> int:
+        """How many approvals a request takes; to take a change back, as many as the change itself took."""
+        return max(self.quorum(plan), taken_back.quorum if taken_back is not None else 0)
 
     async def _figure(self, plan: Plan, terms: Terms) -> str:
         """What the card shows of the service beside a plan; nobody votes on one that is covered."""

@@ -113,8 +113,10 @@ class PlayStage:
 
     async def alert(self, source: str, body: bytes) -> None:
         """Receive a webhook's body."""
-        configured = self.settings.alerts.sources.get(source)
-        token = configured.token.get_secret_value() if configured and configured.token else None
+        sources = self.settings.alerts.sources
+        if (configured := sources.get(source)) is None:
+            raise LookupError(f"no alert source is called {source}; there are {', '.join(sources) or 'none'}")
+        token = configured.token.get_secret_value() if configured.token else None
         await self.bot.alerting.receive(source, body, token)
 
     async def sandbox(self, words: Sequence[str]) -> None:

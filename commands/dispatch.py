@@ -124,6 +124,8 @@ def drift(plan: Plan, identity: str, state: Mapping[str, object]) -> list[str]:
     """What is no longer as it was when the plan was made: "replicas is 5 now, it was 3"; empty where nothing moved."""
     moved = [] if identity == plan.identity else ["it is another one now than when this was asked"]
     for key, was in plan.before.items():
-        if state.get(key) != was:
-            moved.append(f"{key} is {state.get(key)} now, it was {was}")
+        if (now := state.get(key)) != was:
+            moved.append(
+                f"{key} is {now} now, it was {was}" if now is not None else f"{key} is gone, it was {was}"
+            )
     return moved

@@ -27,6 +27,8 @@ def next_due(a: Action) -> datetime | None:
 def _times(a: Action) -> list[datetime]:
     if a.state == "pending":
         found = [a.break_glass_at or a.expires_at]
+        if a.break_glass_at is not None:
+            return found  # nobody is asked any more to approve it
         return [*found, a.widen_at] if a.widen_at and a.widen_at < found[0] else found
     if not a.stands:
         return []

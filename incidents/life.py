@@ -256,7 +256,7 @@ def escalate(
     if rung and rung not in policy.ladder:
         levels = ", ".join(policy.label(r) for r in policy.ladder)
         raise RefusedError(f"There is no level {rung!r}; there are: {levels}.")
-    target = rung or _next_rung(i, policy)
+    target = rung or _next_rung(i, policy, roster, now)
     lands, people, skipped = choose(i, policy, roster, target, now)
     people = tuple(p for p in people if p != by) or people
     if not people:
@@ -265,12 +265,13 @@ def escalate(
     return [e.Paged(at=now, actor=by, people=people, rung=lands, why=why.strip(), key=key, skipped=skipped)]
 
 
-def _next_rung(i: Incident, policy: Policy) -> str:
-    """The rung after the highest that was paged; the last one below the executives is the end."""
+def _next_rung(i: Incident, policy: Policy, roster: Roster, now: datetime) -> str:
+    """The rung after the highest that was paged, else one below it whose people were not; executives are the end."""
     above = policy.above(i.rung) if i.rung in policy.ladder else policy.above("")
     if i.rung not in policy.ladder and i.rung:
         above = ()
-    if not above:
+    below = (r for r in policy.above("") if set(roster.people(r, now)) - {*i.paged, i.owner})
+    if not above and not (above := tuple(below)):
         executives = " or ".join(policy.label(r) for r in policy.executives)
         more = f" `/escalate {policy.executives[0]}` pages the {executives}." if executives else ""
         raise RefusedError(f"The ladder ends here: everybody below the executives has been paged.{more}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from commands.case import Case
 from commands.incident.configured import break_glass, team_lead_rungs
@@ -10,6 +10,8 @@ from incidents import life
 from incidents.action import Action
 from incidents.due import FALLBACK, choose
 from incidents.incident import Incident
+from incidents.oncall import Roster
+from incidents.policy import Policy
 from incidents.ports import RefusedError
 
 _REVIEW_AFTER = timedelta(days=1)
@@ -20,7 +22,7 @@ def may_break(case: Case, action: Action) -> str | None:
     incident = _incident(case, action)
     who = break_glass(case.rules).who
     roster = case.log.roster
-    on_call = {roster.on_call(rota, case.now) for rota in roster.rotas}
+    on_call = _on_call(roster, case.log.policy(incident), case.now)
     if "on_call" in who and case.by in on_call:
         return None
     if "commander" in who and incident.roles.get("commander") == case.by:
@@ -28,6 +30,12 @@ def may_break(case: Case, action: Action) -> str | None:
     allowed = {"on_call": "whoever is on call", "commander": f"the commander of INC-{incident.number}"}
     named = " or ".join(allowed[each] for each in who if each in allowed) or "nobody"
     return f"{case.by}, breaking the glass is for {named}."
+
+
+def _on_call(roster: Roster, policy: Policy, now: datetime) -> set[str]:
+    """Who is on call for an incident: on the shifts of the rungs that its policy pages."""
+    rungs = [roster.rungs[name] for name in policy.ladder if name in roster.rungs]
+    return {person for rung in rungs if rung.rota is not None for person in roster.people(rung.name, now)}
 
 
 def review(case: Case, action: Action, reason: str) -> None:

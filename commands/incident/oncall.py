@@ -86,6 +86,7 @@ def override(person: Person, duration: Duration, *, rota: Name | None = None, ca
     name = rota or _rota_of(case, roster)
     if name not in roster.rotas:
         raise _no_rota(name, roster)
+    _check_answers(case, person)
     if roster.on_call(name, case.now) == person:
         raise RefusedError(f"{person} is on call on {name} already; name somebody else.")
     leads = any(
@@ -102,6 +103,12 @@ def override(person: Person, duration: Duration, *, rota: Name | None = None, ca
         return None  # what the operations channel is told is enough
     until = Wording(zone=zone(case.rules)).clock(case.now + lasts, case.now)
     return sentence(f"{person} is on call on {name} until {until}.")
+
+
+def _check_answers(case: Case, person: str) -> None:
+    """RefusedError for somebody who could not acknowledge: nobody would answer the pages."""
+    if not case.people.can(person, "responder"):
+        raise RefusedError(f"{person} is no responder and could not acknowledge; name somebody who is.")
 
 
 def _rota_of(case: Case, roster: Roster) -> str:

@@ -55,6 +55,8 @@ def handover(person: Person, *, case: Case) -> None:
 
     /incident handover @bob
     """
+    if not case.people.can(person, "responder"):
+        raise RefusedError(f"{person} is no responder and could not answer for it; name somebody who is.")
     case.record(*life.hand_over(case.incident, by=case.by, now=case.now, person=person))
 
 

@@ -13,7 +13,7 @@ import orjson
 from bot.announce import announce
 from bot.cards import Card, action_card, incident_card
 from bot.chat import Say
-from bot.facts import PlainFacts
+from bot.facts import PlainFacts, Tally
 from bot.render import Renderer
 from incidents import due, life
 from incidents import events as e
@@ -128,7 +128,13 @@ class Tale:
 
     def facts(self) -> PlainFacts:
         return PlainFacts(
-            self.now, self.roster, self.incident, self.policy, people=self.people, zone="Europe/Berlin"
+            self.now,
+            self.roster,
+            self.incident,
+            self.policy,
+            people=self.people,
+            zone="Europe/Berlin",
+            tally=Tally(changes=2, undone=1, people=5),
         )
 
     @property

@@ -681,7 +681,8 @@ def test_resolved_as_it_reads() -> None:
     assert tale.told(channel="incident:42") == [
         (
             "incident:42: 🟢 INC-42 resolved after 1 h 12 min: failover repaired.\n"
-            "Acknowledged in 4 min (15 min allowed) · 1 update · 1 person [Post-mortem draft] [Reopen]"
+            "Acknowledged in 4 min (15 min allowed) · 1 update · 2 changes, 1 undone · 5 people"
+                " [Post-mortem draft] [Reopen]"
         )
     ]
 
