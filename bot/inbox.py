@@ -202,10 +202,7 @@ class Inbox:
             await self._late(request, person, place)
             return
         try:
-            parsed = parse(request.text, self._registry, self._names)
-            roles = self._desk.settings.roles(person.name) if person.name else frozenset()
-            ops = self._desk.settings.channels.ops
-            authorise(parsed.command, person=person.name, roles=roles, place=place, operations=ops)
+            parsed = self._parsed(request, person, place)
             self._limit_pages(parsed, person)
         except RefusedError as error:
             why = str(error)
@@ -215,6 +212,14 @@ class Inbox:
             await self._decide(parsed, request, person, place)
         else:
             await self._carrier.begin(parsed, request, person, place)
+
+    def _parsed(self, request: Request, person: Person, place: Place) -> Parsed:
+        """The command; RefusedError where it is none, or not for this person there."""
+        parsed = parse(request.text, self._registry, self._names)
+        roles = self._desk.settings.roles(person.name) if person.name else frozenset()
+        ops = self._desk.settings.channels.ops
+        authorise(parsed.command, person=person.name, roles=roles, place=place, operations=ops)
+        return parsed
 
     async def _barred(self, request: Request, person: Person, place: Place) -> None:
         """An account that may do nothing is heard only; people are told why, bots are not answered."""
@@ -300,10 +305,10 @@ class Inbox:
                 await self._carrier.answered(request, [self._late_say(request, person, place)])
                 continue
             try:
-                parsed = parse(request.text, self._registry, self._names)
+                parsed = self._parsed(request, person, place)  # by the configuration of now
             except RefusedError as error:
                 await self._carrier.answered(request, [])
-                log.warning("a command taken in before cannot be read now", error=str(error))
+                await self._whispers.error(request, error)
                 continue
             self._carrier.spawn(parsed, request, person, place, resumed=True)
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.chat import Press, Reaction, Request
 from incidents import events as e
-from tests.safety.rig import Chat
+from tests.safety.rig import Chat, with_roles
 
 # -- 7 ----------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ async def test_safety_7_what_was_refused_is_not_run_by_the_repetition(chat: Chat
     await delivered(chat, request(chat, "/scale realtime 10", "x1", user="grace"), times=2)
     chat.stage.bot.inbox._accounts["console", "grace"] = "alice"  # she is given the role in between
     await delivered(chat, request(chat, "/scale realtime 10", "x1", user="grace"), times=2)
-    assert await chat.actions() == 0
+    assert await chat.events("action-1", e.ActionProposed) == []
     await delivered(chat, request(chat, "/scale realtime 10", "x2", user="grace"), times=2)
     assert await chat.actions() == 1
 
@@ -385,3 +385,15 @@ async def test_safety_12_plans_that_do_not_conflict_both_run(chat: Chat) -> None
     await chat.waits(120)
     assert [(await chat.action(n)).state for n in (1, 2)] == ["done", "done"]
     assert chat.ran == {1: 1, 2: 1}
+
+
+async def test_safety_13_a_command_taken_in_before_its_role_was_lost(chat: Chat) -> None:
+    """What the process died over is taken up by the configuration of now: whoever has no role any more asks in vain."""
+    chat.stage.world.set("realtime", slow=5)
+    await chat.alice.says("/scale realtime 10")
+    assert await chat.events("action-1", e.ActionProposed) == []  # the target has not answered yet
+    chat.mark()
+    await chat.restarts(with_roles(alice=[]))
+    await chat.waits(30)
+    assert await chat.events("action-1", e.ActionProposed) == []
+    assert "no role" in chat.bot_said_to("alice")
