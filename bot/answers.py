@@ -110,7 +110,9 @@ def _shrink(widths: list[int], right: Sequence[int], widest: int | None) -> None
         return
     room = widest - len(_GAP) * (len(widths) - 1)
     while sum(widths) > room:
-        wide = [i for i in range(len(widths)) if i not in right and widths[i] > 4]
+        # Names stand in front, and other commands are told them: the other columns give way first.
+        wide = [i for i in range(1, len(widths)) if i not in right and widths[i] > 12]
+        wide = wide or [i for i in range(len(widths)) if i not in right and widths[i] > 4]
         wide = wide or [i for i in range(len(widths)) if widths[i] > 1]
         if not wide:
             return

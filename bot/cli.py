@@ -107,8 +107,10 @@ def demo(
         run_until_told(living, started, port)
 
 
-def run_until_told(living: Living, started: Callable[[str], object], port: int) -> None:
-    """Serve until told to stop; a taken port is a sentence."""
+def run_until_told(
+    living: Living, started: Callable[[str], object], port: int, setting: str = "--port"
+) -> None:
+    """Serve until told to stop; a taken port is a sentence, which names the `setting` that chooses another."""
     from bot import loop, serve
     from bot.chat import DeliveryError
 
@@ -118,7 +120,7 @@ def run_until_told(living: Living, started: Callable[[str], object], port: int) 
         fail(f"{str(error).rstrip('.')}. `watchbell check` says more.", 1)
     except OSError as error:
         if error.errno in (98, 48, 13):
-            fail(f"Port {port} is taken or not allowed; choose another with --port.", 1)
+            fail(f"Port {port} is taken or not allowed; choose another with {setting}.", 1)
         raise
 
 
@@ -132,7 +134,10 @@ def run(config: ConfigOption = None, data: DataOption = DEFAULT_DATA) -> None:
     quiet(logging.INFO, settings)
     living = serve.production(settings, data)
     run_until_told(
-        living, lambda address: typer.echo(f"Watchbell is up; its pages are at {address}."), settings.web.port
+        living,
+        lambda address: typer.echo(f"Watchbell is up; its pages are at {address}."),
+        settings.web.port,
+        "`web.port` or WATCHBELL_WEB_PORT",
     )
 
 

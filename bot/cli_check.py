@@ -33,9 +33,9 @@ def _mended(count: int) -> str:
 
 async def _targets(settings: Settings) -> int:
     """Say what every real target answers; how much of it is wrong."""
-    count = 0
+    count, width = 0, max(map(len, ["target", *settings.targets]))
     async for name, line in check(settings, SystemClock()):
-        typer.echo(f"{name:<7}{line}", err=not line.right)
+        typer.echo(f"{name:<{width}} {line}", err=not line.right)
         count += not line.right
     if count:
         told = f"Not every target is in order: {_mended(count)}; docs/operations.md helps."
@@ -51,7 +51,7 @@ async def _faults(name: str, settings: Settings, data: Path) -> int:
     """Say what a chat answers; how much of it is wrong."""
     count = 0
     async for line in _lines(name, settings, data):
-        typer.echo(f"{name:<7}{line}", err=not line.right)
+        typer.echo(f"{name:<6} {line}", err=not line.right)
         count += not line.right
     return count
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from bot.beside import beside
 from bot.chat_check import Line, right, wrong
-from bot.redact import Redactor
+from bot.redact import REDACTED, Redactor
 from bot.targets.build import Site
 from bot.targets.guard import Guarded, Limits
-from bot.targets.http_calls import at, digest, example, line, request, sound, typed, words
-from bot.targets.http_config import Call
+from bot.targets.http_calls import (
+    at,
+    deep,
+    digest,
+    example,
+    flat,
+    line,
+    request,
+    sound,
+    typed,
+    words,
+    written,
+)
+from bot.targets.http_config import Before, Call
 from bot.targets.http_link import BrokenError, HttpLink, Reply, access
 from commands.actions import Answer, Outcome, Plan, Progress, Target, TargetError
 from commands.values import nearest, shown
@@ -21,6 +34,19 @@ from incidents.ports import RefusedError
 from incidents.wording import counted
 
 _LONGEST = 60_000  # characters of an answer; what is more than a screen becomes a file
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a call would change: the argument that it becomes, the value, and what of it may be told."""
+
+    name: str
+    value: Any
+    told: Any
+
+    @property
+    def secret(self) -> bool:
+        return bool(self.told != self.value)
 
 
 class HttpTarget:
@@ -65,7 +91,9 @@ class HttpTarget:
     def _shown(self, name: str, reply: Reply) -> Answer:
         """The answer, laid out where it is JSON, and without what is secret in it."""
         try:
-            found = self._redactor.redact_data(orjson.loads(reply.body))
+            data = orjson.loads(reply.body)
+            self._check_depth(data)
+            found = self._redactor.redact_data(data)
             options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
             text = found if isinstance(found, str) else orjson.dumps(found, option=options).decode()
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
@@ -73,6 +101,10 @@ class HttpTarget:
         return Answer(
             f"{name} · {reply.phrase} in {reply.took} ms", text=text[:_LONGEST], file_name=f"{name}.txt"
         )
+
+    def _check_depth(self, data: Any) -> None:
+        if deep(data):
+            raise TargetError(f"{self._link.title} sent JSON that is nested too deeply to be read.")
 
     def _plain(self, text: str) -> str:
         """More of a text than is shown is looked at, and no half word at its end."""
@@ -93,10 +125,12 @@ class HttpTarget:
             raise RefusedError(f"{name} only looks at something; nothing of it is changed.")
         given = self._typed(name, call, args)
         path, _content = request(call, given)
-        before = await self._before(call, given)
+        seen = await self._seen(call, given)
+        before = {seen.name: seen.told} if seen else {}
         after = {key: given[key] for key in before}
         if before and before == after:
             raise RefusedError(f"{_pairs(after)} is so already.")
+        undo, blocked = self._back(call, given, seen)
         typed_again = line(name, given)
         return Plan(
             command="http",
@@ -104,45 +138,67 @@ class HttpTarget:
             summary=f"{typed_again}{_moves(before, after)}",
             target="http",
             verb="call",
-            args={"call": name, "arguments": typed_again.partition(name)[2].strip()},
+            args={"call": name, "arguments": written(given)},
             subject=f"http:{self._name}:{path}",
-            identity=f"{self._link.url} {digest(call)}",
+            identity=self._identity(name),
             before=before,
             after=after,
             effect="danger" if kind == "danger" else "change",
             environment=call.environment,
             service=call.service,
-            notes=(f"{call.method} {self._link.url}{path}", *((call.about,) if call.about else ())),
-            undo=self._back(call, given, before),
+            notes=tuple(n for n in (f"{call.method} {self._link.url}{path}", call.about, blocked) if n),
+            undo=undo,
             done=f"{name} was done{_moves(before, after)}",
         )
 
-    async def _before(self, call: Call, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the call would change, by the name of the argument that it becomes; empty where nothing tells it."""
+    def _identity(self, name: str) -> str:
+        return f"{self._link.url} {digest(name, self._calls)}"
+
+    async def _seen(self, call: Call, given: Mapping[str, Any]) -> _Seen | None:
+        """What the call would change; None where nothing tells it."""
         if call.before is None or call.before.becomes not in given:
-            return {}
+            return None
         look = self._calls[call.before.call]
         handed = {name: value for name, value in given.items() if name in look.args}
         path, content = request(look, handed)
         found = await self._link.data(look.method, path, **content)
-        safe = await beside(self._redactor.redact_data, found)
-        return {call.before.becomes: at(safe, call.before.at, given)}
+        return await beside(self._told, call.before, given, found)
 
-    def _back(self, call: Call, given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The declared inverse with the same arguments, and the former value; None where the value fits no schema."""
-        if call.undo is None or (call.before is not None and not before):
-            return None
-        inverse = self._calls[call.undo]
-        handed = {name: value for name, value in {**given, **before}.items() if name in inverse.args}
-        text = line(call.undo, handed)
-        arguments = text.partition(call.undo)[2].strip()
+    def _told(self, before: Before, given: Mapping[str, Any], found: Any) -> _Seen:
+        """Where a value is secret, or a part of it, a fingerprint tells it from others; it stands in no plan."""
+        self._check_depth(found)
+        value = at(found, before.at, given)
         try:
-            self._typed(call.undo, inverse, {"arguments": arguments})
+            safe = at(self._redactor.redact_data(found), before.at, given)
+        except TargetError:  # what it stands in is taken out as a whole
+            safe = REDACTED
+        safe = self._redactor.redact_data({before.becomes: safe})[before.becomes]
+        told = value if safe == value else f"{flat(safe)} (fingerprint {self._link.fingerprint(value)})"
+        return _Seen(before.becomes, value, told)
+
+    def _back(
+        self, call: Call, given: Mapping[str, Any], seen: _Seen | None
+    ) -> tuple[dict[str, Any] | None, str]:
+        """The declared inverse with the same arguments, and the former value; None and why where there is none."""
+        if call.undo is None:
+            return None, ""
+        if call.before is not None and seen is None:
+            return None, "No undo: nothing tells what is there now."
+        if seen is not None and seen.secret:
+            return None, "No undo: what is there now is secret, so it is not kept."
+        inverse = self._calls[call.undo]
+        former = {seen.name: seen.value} if seen else {}
+        handed = {name: value for name, value in {**given, **former}.items() if name in inverse.args}
+        text, arguments = line(call.undo, handed), written(handed)
+        try:
+            again = self._typed(call.undo, inverse, {"arguments": self._redactor.redact(arguments)})
         except RefusedError:
-            return None
+            again = None
+        if again != handed:
+            return None, f"No undo: {call.undo} does not take what is there now."
         args = {"call": call.undo, "arguments": arguments}
-        label = str(next(iter(before.values()))) if before else call.undo
-        return {"line": text, "verb": "call", "args": args, "label": label}
+        label = str(seen.value) if seen else call.undo
+        return {"line": text, "verb": "call", "args": args, "label": label}, ""
 
     # -- runs -------------------------------------------------------------------------------------
 
@@ -150,11 +206,14 @@ class HttpTarget:
         """Address and declaration of the call; and what stands there now, where a read tells it."""
         name = str(plan.args["call"])
         call = self._call(name)
-        state = await self._before(call, self._typed(name, call, plan.args)) if plan.before else {}
-        return f"{self._link.url} {digest(call)}", state
+        seen = await self._seen(call, self._typed(name, call, plan.args)) if plan.before else None
+        if seen is None:
+            return self._identity(name), {}
+        wanted = plan.after.get(seen.name)  # somebody typed it, so it is no secret
+        return self._identity(name), {seen.name: wanted if seen.value == wanted else seen.told}
 
     async def run(self, plan: Plan, *, key: str, progress: Progress) -> Outcome:
-        """Send it, once, with `key` as Idempotency-Key, which servers that know such a field keep."""
+        """Send it, once, with an Idempotency-Key, which servers that know such a field keep."""
         identity, now = await self.observe(plan)
         if identity != plan.identity or dict(now) != dict(plan.before):
             raise TargetError(f"{self._link.title} is no longer as it was planned, so nothing was changed.")
@@ -162,7 +221,9 @@ class HttpTarget:
         call = self._call(name)
         path, content = request(call, self._typed(name, call, plan.args))
         try:
-            await self._link.change(call.method, path, headers={"Idempotency-Key": key}, **content)
+            await self._link.change(
+                call.method, path, headers={"Idempotency-Key": mark_of(plan, key)}, **content
+            )
         except BrokenError as error:
             return await self._unknown(plan, str(error))
         return await self._ended(plan)
@@ -218,6 +279,11 @@ class HttpTarget:
 def effect(call: Call) -> str:
     """read, change or danger."""
     return call.effect or ("read" if call.method == "GET" else "change")
+
+
+def mark_of(plan: Plan, key: str) -> str:
+    """What a change is known by: its number, and its plan, for numbers begin anew with a new log."""
+    return f"watchbell-{key}-{plan.hash[:10]}"
 
 
 def _pairs(state: Mapping[str, Any]) -> str:

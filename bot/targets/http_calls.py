@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 import jsonschema
 import orjson
 
-from bot.targets.http_config import PLACEHOLDER, Call
+from bot.redact import REDACTED
+from bot.targets.http_config import FORMATS, PLACEHOLDER, Call
 from commands.actions import TargetError
 from commands.values import nearest, shown
 from incidents.ports import RefusedError
@@ -21,16 +23,25 @@ _PLAIN = re.compile(
 )  # a text without a schema of its own
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+_INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
+_SPACE = re.compile(r"\s", re.ASCII)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _WORD = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]{0,62})=(?:\"([^\"\n]*)\"|([^\s\"]*))(?=\s|$)", re.ASCII)
-_KEPT = ("enum", "pattern", "const", "format")
+_KEPT = ("enum", "pattern", "const")
+_DEEPEST = 100  # lists and objects within one another, in an answer
+_CHECKER = jsonschema.FormatChecker(FORMATS)
 
 
 def words(name: str, text: str, call: Call | None = None) -> dict[str, str]:
-    """`provider=openai instances=5` by name; RefusedError for what is no `name=value`, or stands twice.
+    """`provider=openai instances=5` by name; RefusedError for what is no `name=value`, stands twice, or was a secret.
 
     `call` is what an example is made from.
     """
+    if REDACTED in text:
+        raise RefusedError(
+            f"What looked like a secret was taken out of the arguments of {name}, so it is not sent: "
+            "a secret cannot be typed into a chat."
+        )
     found: dict[str, str] = {}
     at, plain = 0, text.rstrip()
     while at < len(plain):
@@ -72,14 +83,15 @@ def _value(name: str, schema: Mapping[str, Any], word: str) -> Any:
     if kind == "integer":
         return int(_like(name, _INTEGER, word, "a whole number in plain digits"))
     if kind == "number":
-        return float(_like(name, _NUMBER, word, "a number in plain digits"))
+        plain = _like(name, _NUMBER, word, "a number in plain digits")
+        return float(plain) if "." in plain else int(plain)
     if kind == "boolean":
         if word.casefold() not in _BOOLEANS:
             raise RefusedError(f"{name} is yes or no; {shown(word)} is neither.")
         return _BOOLEANS[word.casefold()]
     choices = schema.get("enum")
     if isinstance(choices, list):
-        return next((choice for choice in choices if str(choice) == word), word)
+        return next((choice for choice in choices if flat(choice) == word), word)
     return (
         word
         if any(key in schema for key in _KEPT)
@@ -95,12 +107,13 @@ def _like(name: str, form: re.Pattern[str], word: str, what: str) -> str:
 
 def _hold(name: str, value: Any, schema: Mapping[str, Any]) -> None:
     """Hold a value against its JSON schema (draft 2020-12)."""
-    fault = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(value)), None)
+    validator = jsonschema.Draft202012Validator(schema, format_checker=_CHECKER)
+    fault = next(iter(validator.iter_errors(value)), None)
     if fault is None:
         return
     rule = fault.validator_value
     sentence = {
-        "enum": f"is one of {', '.join(map(str, rule)) if isinstance(rule, list) else rule}",
+        "enum": f"is one of {', '.join(map(flat, rule)) if isinstance(rule, list) else rule}",
         "minimum": f"is at least {rule}",
         "maximum": f"is at most {rule}",
         "exclusiveMinimum": f"is more than {rule}",
@@ -110,6 +123,7 @@ def _hold(name: str, value: Any, schema: Mapping[str, Any]) -> None:
         "maxItems": f"has at most {rule} parts",
         "uniqueItems": "names nothing twice",
         "pattern": f"has the form {rule}",
+        "format": f"has the form of {FORMATS.get(str(rule))}",
     }.get(str(fault.validator), "has another form by its schema")
     raise RefusedError(f"{name} {sentence}; {shown(str(fault.instance))} is not allowed.")
 
@@ -131,28 +145,48 @@ def request(call: Call, args: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     path = PLACEHOLDER.sub(lambda found: _segment(found[1], args[found[1]]), call.path)
     rest = {**call.fixed, **{name: value for name, value in args.items() if name not in named}}
     if call.method in ("GET", "DELETE"):
-        return path, {"params": {name: _flat(value) for name, value in rest.items()}} if rest else {}
+        return path, {"params": {name: flat(value) for name, value in rest.items()}} if rest else {}
     return path, {"json": rest} if rest else {}
 
 
 def _segment(name: str, value: Any) -> str:
     """One segment of a path, whatever is in it (RFC 3986, 2.1); `.` and `..` would be another path."""
-    if str(value) in (".", ".."):
-        raise RefusedError(f"{name} cannot be {value}.")
-    return quote(str(value), safe="")
+    text = flat(value)
+    if text in (".", ".."):
+        raise RefusedError(f"{name} cannot be {text}.")
+    return quote(text, safe="")
 
 
-def _flat(value: Any) -> str:
+def flat(value: Any) -> str:
+    """How a value is written in a path, a query and a line: `true`, `0.5`, `a,b`."""
     if isinstance(value, list):
-        return ",".join(map(_flat, value))
+        return ",".join(map(flat, value))
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}"  # 0.0000001, not 1e-07
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def deep(data: Any) -> bool:
+    """Whether data is nested deeper than what reads it goes down."""
+    level = [data]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def at(data: Any, way: str, args: Mapping[str, Any]) -> Any:
     """The value at `instances.{provider}.wanted`; TargetError where there is none, or it is no plain value."""
     found = data
-    for part in PLACEHOLDER.sub(lambda m: str(args.get(m[1], m[0])), way).split("."):
-        if isinstance(found, list) and part.isdigit() and int(part) < len(found):
+    for key in way.split("."):  # before arguments come in: a point in one of them is part of a key
+        part = PLACEHOLDER.sub(lambda m: flat(args[m[1]]) if m[1] in args else m[0], key)
+        if isinstance(found, list) and _INDEX.fullmatch(part) and int(part) < len(found):
             found = found[int(part)]
         elif isinstance(found, dict) and part in found:
             found = found[part]
@@ -165,8 +199,12 @@ def at(data: Any, way: str, args: Mapping[str, Any]) -> Any:
 
 def line(name: str, args: Mapping[str, Any]) -> str:
     """The call as it is typed again."""
-    parts = [f"{a}={_quoted(_flat(value))}" for a, value in args.items()]
-    return " ".join(["http", name, *parts])
+    return " ".join(["http", name, written(args)]).rstrip()
+
+
+def written(args: Mapping[str, Any]) -> str:
+    """The arguments as they are typed. Not every text can be; whether `words` and `typed` find the same in it tells."""
+    return " ".join(f"{a}={_quoted(flat(value))}" for a, value in args.items())
 
 
 def example(name: str, call: Call) -> str:
@@ -174,15 +212,25 @@ def example(name: str, call: Call) -> str:
     parts = []
     for argument, schema in call.args.items():
         choices = schema.get("enum")
-        word = str(choices[0]) if isinstance(choices, list) and choices else "…"
+        word = flat(choices[0]) if isinstance(choices, list) and choices else "…"
         parts.append(f"[{argument}={word}]" if argument in call.optional else f"{argument}={word}")
     return " ".join(["http", name, *parts])
 
 
-def digest(call: Call) -> str:
-    """What the configuration says of a call, in a few letters: a plan is void where it says something else now."""
-    return hashlib.sha256(orjson.dumps(call.model_dump(), option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+def digest(name: str, calls: Mapping[str, Call]) -> str:
+    """What the configuration says of a call, in a few letters: a plan is void where it says something else now.
+
+    The calls that its `before` and `undo` lead to belong to it, for an approval covers them.
+    """
+    said: dict[str, Any] = {}
+    waiting = [name]
+    while waiting:
+        if (each := waiting.pop()) not in said:
+            call = calls[each]
+            said[each] = call.model_dump()
+            waiting += [other for other in (call.undo, call.before and call.before.call) if other]
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text or not text else text
+    return f'"{text}"' if not text or _SPACE.search(text) else text

@@ -15,6 +15,13 @@ from bot.targets.config_model import Reached
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~/-]|\{[a-z][a-z0-9_]*\})*", re.ASCII)
 _TYPES = ("string", "integer", "number", "boolean", "array")
+# The formats of JSON schema that are held, without further libraries, and what they are.
+FORMATS = {
+    "date": "a date, as in 2026-11-21",
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
+    "uuid": "a UUID",
+}
 
 
 def _base(value: str) -> str:
@@ -49,6 +56,8 @@ class Web(Reached):
     def _one_proof(self) -> Web:
         if self.token_env is not None and self.username is not None:
             raise ValueError("say once who the bot is there: `token_env`, or `username` with `password_env`")
+        if self.ca_file is not None and self.url.startswith("http://"):
+            raise ValueError("`ca_file` is of no use with http://; write https://, or take it out")
         return self
 
 
@@ -119,7 +128,24 @@ class Call(Strict):
         for name, schema in self.args.items():
             if "enum" not in schema and schema.get("type") not in _TYPES:
                 raise ValueError(f"`args.{name}` needs an `enum`, or a `type`: {', '.join(_TYPES)}")
+            for form in _formats(schema):
+                if form not in FORMATS:
+                    raise ValueError(
+                        f"`args.{name}` has the format {form}, which is not checked here; "
+                        f"take one of {', '.join(FORMATS)}, or write a `pattern`"
+                    )
         return self
+
+
+def _formats(schema: Any) -> Iterator[str]:
+    """Every `format` in a schema, however deep."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("format"), str):
+            yield schema["format"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _formats(part)
 
 
 class Http(Web):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -99,6 +100,7 @@ class HttpLink:
     ) -> None:
         self.title, self.url, self.redact = title, url.rstrip("/"), given.redact
         self._timeout = given.timeout
+        self._proof = (given.token or given.password or "").encode()
         self._client = httpx.AsyncClient(
             auth=httpx.BasicAuth(given.username, given.password or "") if given.username else None,
             headers=_headers(given),
@@ -162,6 +164,14 @@ class HttpLink:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as error:
             raise TargetError(f"{self.title} sent something else than JSON.") from error
+
+    def fingerprint(self, value: Any) -> str:
+        """A value that is told nowhere, in a few letters; nobody tries guesses on it who could not ask the server.
+
+        It is keyed with the token or the password, so it is the same after a restart, and in another replica.
+        """
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return hmac.digest(self._proof, text, "sha256").hex()[:8]
 
     def refusal(self, reply: Reply) -> TargetError:
         """What an answer other than success means, in a sentence."""

@@ -57,6 +57,13 @@ CALLS: Mapping[str, Any] = {
         },
         "undo": "router-concurrency",
     },
+    "router-upstream": {
+        "method": "POST",
+        "path": "/config/update",
+        "args": {"upstream": {"type": "string", "pattern": "^https://[^ ]+$"}},
+        "before": {"call": "router-config", "at": "upstream", "becomes": "upstream"},
+        "undo": "router-upstream",
+    },
     "circuit-reset": {"method": "POST", "path": "/circuit/reset"},
     "cache-clear": {"method": "POST", "path": "/cache/clear", "effect": "danger"},
     "failover": {
@@ -137,7 +144,7 @@ def http(path: Path) -> Rig:
             cable.fault(FAULTS[how], b"POST")
 
     def count(key: str) -> int:
-        return sum(change["key"] == key for change in server.changes)
+        return sum(change["key"].startswith(f"watchbell-{key}-") for change in server.changes)
 
     rig = RealHttp(None, changes, reads, move, breaks, count, again, clock, steady=False)  # type: ignore[arg-type]
     rig.server, rig.cable, rig.made = server, cable, []

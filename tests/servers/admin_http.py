@@ -28,7 +28,7 @@ FRESH: Mapping[str, Any] = {
     "models": {"ready": True, "loaded": 2},
 }
 OPEN = ("/health", "/metrics", "/slow", "/away", "/binary", "/huge", "/health/liveness", "/health/readiness")
-OPEN += ("/-/healthy", "/api/health", "/upstream/health")  # without a token
+OPEN += ("/-/healthy", "/api/health", "/upstream/health", "/deep")  # without a token
 TOKEN = "admin-token-0123456789abcdef"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,6 +62,7 @@ class Admin:
             "/away": self._away,
             "/binary": self._binary,
             "/huge": self._huge,
+            "/deep": self._deep,
         }.items():
             app.router.add_get(path, handler)
         for path in (
@@ -135,6 +136,9 @@ class Admin:
 
     async def _huge(self, request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 10 * 1024**2)
+
+    async def _deep(self, request: web.Request) -> web.Response:
+        return web.Response(body=b"[" * 900 + b"]" * 900, content_type="application/json")
 
     async def _change(self, request: web.Request) -> web.StreamResponse:
         body = await request.json() if request.can_read_body else {}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from bot.redact import Redactor
 from bot.targets.http import HttpTarget
-from bot.targets.http_calls import typed, words
+from bot.targets.http_calls import at, request, typed, words, written
 from bot.targets.http_config import Call
 from bot.targets.http_link import Access, HttpLink, Reply
 from commands.actions import Target, TargetError
@@ -33,7 +34,7 @@ def server() -> AdminServer:
 @pytest.fixture
 async def target(server: AdminServer, tmp_path: Path) -> AsyncIterator[Target]:
     """The target of that stand-in."""
-    extra = {name: {"path": f"/{name}"} for name in ("away", "binary", "huge")}
+    extra = {name: {"path": f"/{name}"} for name in ("away", "binary", "deep", "huge")}
     async with targets(tmp_path, router=router(server.url, **extra)) as found:
         yield found["http"]
 
@@ -106,7 +107,8 @@ async def test_lists_and_words_become_what_the_schema_says(target: Target, serve
     outcome = await target.run(plan, key="wb-1", progress=progress)
     assert outcome.kind == "done"
     body = {"unhealthy_provider": "openai", "failover_to": ["anthropic", "zai"]}
-    assert server.changes == [{"path": "/failover/configure", "body": body, "key": "wb-1"}]
+    key = f"watchbell-wb-1-{plan.hash[:10]}"
+    assert server.changes == [{"path": "/failover/configure", "body": body, "key": key}]
     with pytest.raises(RefusedError, match="nothing twice"):
         await call(target, "failover", "unhealthy_provider=openai failover_to=zai,zai")
 
@@ -130,6 +132,195 @@ async def test_a_former_value_outside_of_the_bounds_is_not_brought_back(
     server.set(instances={"openai": 40})
     plan = await call(target, "router-scale", "provider_type=openai desired_instances=5")
     assert plan.undo is None
+    assert "No undo: router-scale does not take what is there now." in plan.notes
+
+
+def setting(argument: str, schema: Mapping[str, Any], *, where: str = "", **more: Any) -> dict[str, Any]:
+    """A call that changes one value of the stand-in's configuration, and takes it back."""
+    return {
+        "method": "POST",
+        "path": "/config/update",
+        "args": {argument: schema, **more},
+        "optional": list(more),
+        "before": {"call": "router-config", "at": where or argument, "becomes": argument},
+        "undo": "set",
+    }
+
+
+@pytest.mark.parametrize(
+    ("where", "first", "other", "told"),
+    [
+        (
+            "upstream",
+            "https://svc:Sw0rdfish-1@old.example.com/",
+            "https://svc:Sw0rdfish-2@old.example.com/",
+            "https://‹redacted›old.example.com/",
+        ),
+        ("admin_password", "Sw0rdfish-1", "Sw0rdfish-2", "‹redacted›"),
+        ("credentials.main", {"main": "Sw0rdfish-1"}, {"main": "Sw0rdfish-2"}, "‹redacted›"),
+    ],
+)
+async def test_safety_20_a_secret_that_is_there_now_is_not_brought_back_redacted(
+    server: AdminServer, tmp_path: Path, where: str, first: Any, other: Any, told: str
+) -> None:
+    """The plan holds no undo, says so, and holds the secret nowhere; that it moved shows all the same."""
+    key = where.partition(".")[0]
+    server.set(config={key: first})
+    section = router(server.url, set=setting("wanted", {"type": "string"}, where=where))
+    async with targets(tmp_path, router=section) as made:
+        plan = await call(made["http"], "set", "wanted=plain")
+        assert plan.undo is None
+        assert "No undo: what is there now is secret, so it is not kept." in plan.notes
+        assert f": wanted {told} (fingerprint " in plan.summary
+        assert "Sw0rdfish" not in str(plan.to_data())
+        server.set(config={key: other})
+        seen = await made["http"].observe(plan)
+        assert drift(plan, *seen)
+        assert "Sw0rdfish" not in str(seen)
+        with pytest.raises(TargetError, match="no longer as it was planned"):
+            await made["http"].run(plan, key="wb-1", progress=progress)
+        assert server.changes == []
+        server.set(config={key: first})
+    async with targets(tmp_path, router=section) as made:  # the bot was restarted
+        assert not drift(plan, *await made["http"].observe(plan))
+        outcome = await made["http"].run(plan, key="wb-1", progress=progress)
+        assert outcome.kind == "done"
+        assert "Sw0rdfish" not in str(outcome)
+        server.set(config={key: {"main": "plain"} if "." in where else "plain"})
+        found = await made["http"].follow(plan, key="wb-1", progress=progress)
+        assert found is not None
+        assert found.after == {"wanted": "plain"}
+    assert [change["body"] for change in server.changes] == [{"wanted": "plain"}]
+
+
+async def test_safety_20_an_argument_that_was_redacted_is_refused(
+    target: Target, server: AdminServer
+) -> None:
+    """The mark in its place is no value."""
+    with pytest.raises(RefusedError, match="a secret cannot be typed into a chat"):
+        await call(target, "router-upstream", "upstream=https://‹redacted›new.example.com/api")
+    with pytest.raises(RefusedError, match="a secret cannot be typed into a chat"):
+        await read(target, "provider-health", "provider=‹redacted›")
+    assert server.changes == []
+
+
+@pytest.mark.parametrize(
+    ("former", "undone"),
+    [
+        ('blue team" wanted="yes', False),
+        ('a"b', False),
+        ("blue\nteam", False),
+        ("blue wanted=yes", True),
+        ("blue\tteam", True),
+        ("True", True),
+        ("", False),
+        (7, False),
+        (None, False),
+    ],
+)
+async def test_safety_16_what_a_server_says_becomes_no_further_argument(
+    server: AdminServer, tmp_path: Path, former: Any, undone: bool
+) -> None:
+    """An undo sends the former value and nothing else; where it cannot be written so, there is none."""
+    server.set(config={"title": former})
+    text = {"type": "string", "pattern": "(?s)^.*$"}
+    async with targets(tmp_path, router=router(server.url, set=setting("title", text, wanted=text))) as made:
+        plan = await call(made["http"], "set", "title=green")
+        assert (plan.undo is not None) is undone
+        if plan.undo is None:
+            assert "No undo: set does not take what is there now." in plan.notes
+            return
+        await made["http"].run(plan, key="wb-1", progress=progress)
+        back = await made["http"].plan(plan.undo["verb"], **plan.undo["args"])
+        await made["http"].run(back, key="wb-2", progress=progress)
+    assert [change["body"] for change in server.changes] == [{"title": "green"}, {"title": former}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "word", "value"),
+    [
+        ({"type": "number"}, "0.000000001", 0.000000001),
+        ({"type": "number"}, "7", 7),
+        ({"type": "boolean"}, "yes", True),
+        ({"enum": [True, 1.5]}, "true", True),
+        ({"type": "array", "items": {"type": "number"}}, "1,2.50", [1, 2.5]),
+        ({"type": "string", "pattern": "a"}, '"a\tb  c"', "a\tb  c"),
+        ({"type": "string", "pattern": "a"}, "a\\b=c", "a\\b=c"),
+    ],
+)
+def test_what_is_written_is_read_as_the_same(schema: Mapping[str, Any], word: str, value: Any) -> None:
+    """Plans hold arguments as a line of the same grammar."""
+    declared = Call.model_validate({"path": "/x", "args": {"a": schema}})
+    found = typed("x", declared, words("x", f"a={word}"))
+    assert found == {"a": value}
+    assert typed("x", declared, words("x", written(found))) == found
+
+
+async def test_a_call_of_any_name(server: AdminServer, tmp_path: Path) -> None:
+    """Also one that stands in the word `http`."""
+    section = router(server.url, t={"method": "POST", "path": "/route", "args": {"n": {"type": "integer"}}})
+    async with targets(tmp_path, router=section) as made:
+        plan = await call(made["http"], "t", "n=7")
+        assert (plan.line, plan.args["arguments"]) == ("http t n=7", "n=7")
+
+
+async def test_points_in_an_argument_lead_nowhere_else(server: AdminServer, tmp_path: Path) -> None:
+    """`gpt-4.1` is one key, not `1` within `gpt-4`."""
+    models = {"gpt-4.1": {"limit": 5}, "gpt-4": {"1": {"limit": 99}}}
+    server.set(config={"models": models})
+    limit = setting("limit", {"type": "integer"}, where="models.{model}.limit")
+    limit["args"]["model"] = {"enum": ["gpt-4.1", "gpt-4"]}
+    async with targets(tmp_path, router=router(server.url, set=limit)) as made:
+        plan = await call(made["http"], "set", "model=gpt-4.1 limit=7")
+        assert plan.before == {"limit": 5}
+    with pytest.raises(TargetError, match="has no"):
+        at({"gpt-4": {"1": 5}}, "{model}", {"model": "gpt-4.1"})
+    with pytest.raises(TargetError, match="has no"):
+        at(["zero", "one", "two"], "{n}", {"n": "²"})
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        ("date", "2026-11-21", ["2026-13-01", "20261121", "2026-11-21T00:00", "yesterday", "$(id)"]),
+        ("ipv4", "192.0.2.7", ["192.0.2.777", "::1", "192.0.2.7/24", "192.0.2.7;rm"]),
+        ("ipv6", "2001:db8::7", ["192.0.2.7", "2001:db8::g", "::;rm", "fe80::1%eth0"]),
+        ("uuid", "c56a4180-65aa-42ec-a945-5fd21dec0538", ["c56a4180", "<!channel>"]),
+    ],
+)
+def test_safety_16_a_format_is_held(form: str, good: str, bad: list[str]) -> None:
+    """And lifts no limit on characters."""
+    declared = Call.model_validate({"path": "/x", "args": {"a": {"type": "string", "format": form}}})
+    assert typed("x", declared, {"a": good}) == {"a": good}
+    for word in bad:
+        with pytest.raises(RefusedError, match=r"^a (has the form of|is letters)"):
+            typed("x", declared, {"a": word})
+
+
+@pytest.mark.parametrize(
+    ("schema", "word", "part"),
+    [
+        ({"type": "boolean"}, "yes", "true"),
+        ({"type": "number"}, "7.0", "7.0"),
+        ({"type": "number"}, "0.0000001", "0.0000001"),
+        ({"type": "array", "items": {"type": "string"}}, "a,b/c", "a%2Cb%2Fc"),
+    ],
+)
+def test_a_value_is_written_alike_in_path_and_query(schema: Mapping[str, Any], word: str, part: str) -> None:
+    """No spelling of Python's."""
+    within = Call.model_validate({"path": "/x/{a}", "args": {"a": schema}})
+    assert request(within, typed("x", within, {"a": word})) == (f"/x/{part}", {})
+    beside = Call.model_validate({"path": "/x", "args": {"a": schema}})
+    assert request(beside, typed("x", beside, {"a": word})) == ("/x", {"params": {"a": unquote(part)}})
+
+
+async def test_requests_of_the_same_number_have_other_keys(target: Target, server: AdminServer) -> None:
+    """A new log begins anew with its numbers; a server that remembers keys takes neither for the other."""
+    for name in ("circuit-reset", "cache-clear"):
+        await target.run(await call(target, name), key="wb-1", progress=progress)
+    one, other = [change["key"] for change in server.changes]
+    assert one != other
+    assert one.startswith("watchbell-wb-1-")
 
 
 async def test_safety_14_another_declaration_voids_a_plan(server: AdminServer, tmp_path: Path) -> None:
@@ -142,6 +333,22 @@ async def test_safety_14_another_declaration_voids_a_plan(server: AdminServer, t
         with pytest.raises(TargetError, match="no longer as it was planned"):
             await made["http"].run(plan, key="wb-1", progress=progress)
     assert server.changes == []
+
+
+@pytest.mark.parametrize("changed", ["back", "router-instances"])
+async def test_safety_14_another_declaration_of_what_belongs_to_a_call_voids_a_plan(
+    server: AdminServer, tmp_path: Path, changed: str
+) -> None:
+    """An approval covers the undo, and rests on what was read; both are as the configuration said then."""
+    scale = {**CALLS["router-scale"], "undo": "back"}
+    back = {name: value for name, value in CALLS["router-scale"].items() if name not in ("before", "undo")}
+    calls = {"router-scale": scale, "back": back}
+    async with targets(tmp_path, router=router(server.url, **calls)) as made:
+        plan = await call(made["http"], "router-scale", "provider_type=openai desired_instances=5")
+        assert not drift(plan, *await made["http"].observe(plan))
+    calls[changed] = {**(back if changed == "back" else CALLS[changed]), "about": "something else"}
+    async with targets(tmp_path, router=router(server.url, **calls)) as made:
+        assert drift(plan, *await made["http"].observe(plan))
 
 
 async def test_reads_and_changes_are_not_mixed_up(target: Target, server: AdminServer) -> None:
@@ -163,7 +370,7 @@ async def test_answers_other_than_success(target: Target, server: AdminServer) -
         outcome = await target.run(await call(target, name), key=f"wb-{name}", progress=progress)
         assert outcome.kind == "unknown"
         assert told in outcome.text
-    assert [change["key"] for change in server.changes] == ["wb-fails", "wb-moved"]
+    assert [change["path"] for change in server.changes] == ["/fails", "/moved"]
     with pytest.raises(TargetError, match="follow no redirects"):
         await read(target, "away")
 
@@ -173,6 +380,23 @@ async def test_bytes_that_are_no_text(target: Target) -> None:
     found = shown(await read(target, "binary"))
     assert "\ufffd" in found
     assert "plantedsecret99" not in found
+
+
+async def test_json_that_is_nested_without_end(server: AdminServer, tmp_path: Path, target: Target) -> None:
+    """It is not gone down into, be it shown or compared with."""
+    with pytest.raises(TargetError, match="router sent JSON that is nested too deeply to be read"):
+        await read(target, "deep")
+    deep = {"deep": {"path": "/deep"}, "set": setting("a", {"type": "string"})}
+    deep["set"]["before"] = {"call": "deep", "at": "0", "becomes": "a"}
+    async with targets(tmp_path, router=router(server.url, **deep)) as made:
+        with pytest.raises(TargetError, match="nested too deeply"):
+            await call(made["http"], "set", "a=b")
+    link = HttpLink("The router", server.url, Access())
+    shows = HttpTarget("router", link, {}, Redactor())._shown
+    assert shows("plain", Reply(200, b"[" * 100 + b"]" * 100, None, 3)).text
+    with pytest.raises(TargetError, match="nested too deeply"):
+        shows("plain", Reply(200, b"[" * 101 + b"]" * 101, None, 3))
+    await link.stop()
 
 
 async def test_an_answer_of_ten_megabytes(target: Target) -> None:

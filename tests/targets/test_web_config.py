@@ -72,6 +72,14 @@ CALL = "  router:\n    driver: http\n    url: http://router:9091\n    calls:\n"
         (CALL + "      a: {path: /x, method: POST, effect: read}\n", "only a GET is a read"),
         (CALL + "      a: {path: '/x/{y}'}\n", "has to be one of `args`"),
         (CALL + "      a: {path: /x, args: {y: {minimum: 1}}}\n", "needs an `enum`, or a `type`"),
+        (
+            CALL + "      a: {path: /x, args: {y: {type: string, format: date-time}}}\n",
+            "has the format date-time, which is not checked here",
+        ),
+        (
+            CALL + "      a: {path: /x, args: {y: {type: array, items: {type: string, format: email}}}}\n",
+            "take one of date, ipv4, ipv6, uuid, or write a `pattern`",
+        ),
         (CALL + "      a: {path: /x, optional: [y]}\n", "`optional` names y"),
         (CALL + "      a: {path: /x, method: POST, undo: b}\n", "there is no call"),
         (
