@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from commands.actions import Answer, Table
+from datetime import datetime
+
+from commands.actions import Answer
 from commands.case import Ask, Case, Reply, sentence
 from commands.incident.breakglass import may_break, review
 from commands.incident.configured import break_glass
@@ -13,7 +15,7 @@ from incidents import approvals as domain
 from incidents import timeline, ways_back
 from incidents.action import APPROVE, Action
 from incidents.change_sentences import change_text
-from incidents.wording import listed
+from incidents.wording import Wording, counted, listed
 
 
 @command("approve", effect="incident", who="approver")
@@ -115,31 +117,21 @@ async def pending(*, ask: Ask) -> Answer:
     if not found:
         return Answer("No change waits or runs.")
     words = wording(ask)
-    rows = tuple(
-        (
-            f"#{a.number}",
-            change_text(a.plan),
-            a.requester,
-            _approvals(a),
-            words.clock(a.expires_at, ask.now) if a.waits else "–",
-        )
-        for a in found
-    )
-    table = Table(("NO", "CHANGE", "ASKED BY", "APPROVALS", "EXPIRES"), rows, right=(0,))
-    lines = tuple(
-        f"#{a.number} runs at {words.clock(a.break_glass_at, ask.now)}, break-glass by {a.break_glass_by}; "
-        f"/deny {a.number} stops it."
-        for a in found
-        if a.unvoted and a.break_glass_at is not None
-    )
-    told = "1 change waits or runs" if len(rows) == 1 else f"{len(rows)} changes wait or run"
-    return Answer(told, table, lines=lines)
+    told = "1 change waits or runs" if len(found) == 1 else f"{len(found)} changes wait or run"
+    return Answer(told, lines=tuple(_waiting(a, words, ask.now) for a in found))
 
 
-def _approvals(a: Action) -> str:
-    if a.unvoted:
-        return "break-glass"
-    return f"{len(a.approvals)} of {a.quorum}" if a.waits else a.state
+def _waiting(a: Action, words: Wording, now: datetime) -> str:
+    """A request in a line: what, whose, how far."""
+    danger = " · danger" if a.plan.get("effect") == "danger" else ""
+    asked = f"#{a.number} {change_text(a.plan)}{danger} · asked by {a.requester}"
+    if a.unvoted and a.break_glass_at is not None:
+        at = words.clock(a.break_glass_at, now)
+        return f"{asked} · runs at {at}, break-glass by {a.break_glass_by}; /deny {a.number} stops it"
+    if a.waits:
+        until = words.clock(a.expires_at, now)
+        return f"{asked} · {len(a.approvals)} of {counted(a.quorum, 'approval')} · until {until}"
+    return f"{asked} · {a.state}"
 
 
 @command("why", effect="read", who="reporter")

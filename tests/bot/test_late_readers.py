@@ -80,8 +80,8 @@ async def test_pending_tells_of_broken_glass(chat: Chat) -> None:
     chat.mark()
     await chat.alice.says("/pending")
     told = re.sub(r" +", " ", chat.bot_said())
-    assert "#1 scale realtime 3 → 10 alice break-glass –" in told
-    assert "#1 runs at 03:31 CET, break-glass by alice; /deny 1 stops it." in told
+    assert "#1 scale realtime 3 → 10 · asked by alice · runs at 03:31 CET, break-glass by alice" in told
+    assert "/deny 1 stops it" in told
     chat.mark()
     await chat.alice.says("/why 1")
     assert "it runs at 03:31 CET, in 1 min, break-glass by alice" in chat.bot_said()
