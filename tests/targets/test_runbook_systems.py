@@ -296,23 +296,23 @@ CALLS = {
     "manager-health": "",
     "router-config": "",
     "router-instances": "",
-    "ml-models": "",
-    "ml-reload": "",
+    "router-models-status": "",
+    "router-models-reload": "",
     "provider-health": "provider=anthropic",
-    "route-test": "provider_type=openai model_name=large",
-    "router-scale": "provider_type=openai desired_instances=5",
-    "router-concurrency": "max_concurrent_requests=50",
-    "router-gc": "",
-    "circuit-reset": "",
-    "cache-clear": "",
-    "rate-limit": "provider_type=openai requests_per_minute=100",
-    "balancer-config": "",
-    "upstream-health": "",
-    "balancer-performance": "",
-    "balancer-manual": "instances=one,two",
-    "balancer-strategy": "strategy=performance_based",
-    "failover": "unhealthy_provider=openai failover_to=anthropic,zai",
-    "cost-optimized": "max_cost_per_request=0.01",
+    "router-route": "provider_type=openai model_name=large",
+    "router-scale-instances": "provider_type=openai desired_instances=5",
+    "router-limits": "max_concurrent_requests=50",
+    "router-gc-optimize": "",
+    "router-circuit-reset": "",
+    "router-cache-clear": "",
+    "router-rate-limit": "provider_type=openai requests_per_minute=100",
+    "lb-config": "",
+    "lb-upstream-health": "",
+    "lb-strategy-performance": "",
+    "lb-manual": "instances=one,two",
+    "lb-strategy": "strategy=performance_based",
+    "lb-failover": "unhealthy_provider=openai failover_to=anthropic,zai",
+    "lb-cost-routing": "max_cost_per_request=0.01",
 }
 
 
@@ -338,13 +338,29 @@ async def test_every_call_of_the_document(chat: ClusterChat, target: str) -> Non
     assert set(calls) <= set(CALLS)
 
 
+def test_every_call_of_the_runbooks_is_one_of_the_document() -> None:
+    """What the pages have people type is what the document declares, with the same arguments."""
+    calls = {name: call for target in documented().values() for name, call in target["calls"].items()}
+    typed = [
+        line
+        for page in sorted((PAGE.parents[1] / "runbooks").glob("*.md"))
+        for line in re.findall(r"`/http ([^`]+)`", page.read_text("utf-8"))
+    ]
+    assert len(typed) > 15
+    for name, *given in map(str.split, typed):
+        assert name in calls
+        assert {word.partition("=")[0] for word in given} == set(calls[name].get("args", {})), name
+
+
 async def test_instances_go_to_ten_and_to_two(chat: ClusterChat) -> None:
     """As the runbook says it for openai; eleven is more than is declared."""
     for count in (10, 2):
-        await does(chat, f"/http router-scale provider_type=openai desired_instances={count}", f"→ {count}")
+        await does(
+            chat, f"/http router-scale-instances provider_type=openai desired_instances={count}", f"→ {count}"
+        )
         assert admin_http.shared().state["instances"]["openai"] == {"desired": count}
     cards = chat.cards()
-    await chat.alice.says("/http router-scale provider_type=openai desired_instances=11")
+    await chat.alice.says("/http router-scale-instances provider_type=openai desired_instances=11")
     assert chat.cards() == cards
 
 
