@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bot.targets.redis_words import allowed, bytes_of, human
+from bot.targets.redis_words import allowed, bytes_of, human, is_wild
 from bot.targets.redis_words import size as typed
 from commands.actions import Plan
 from commands.values import nearest, shown
@@ -130,17 +130,26 @@ def kill(seen: Seen, *, client: str, address: str) -> Plan:
 
 
 def check_pattern(pattern: str) -> None:
-    """RefusedError for the pattern that is every key."""
-    if not pattern.strip("*?"):
-        raise RefusedError("That pattern is every key; use redis flush and type the database's name.")
+    """RefusedError for a pattern that is every key, or could be."""
+    if is_wild(pattern):
+        raise RefusedError(
+            "That pattern is every key, or could be: write some of the keys' own characters, "
+            "or use redis flush and type the database's name."
+        )
 
 
-def delete(seen: Seen, *, pattern: str, count: int, sessions: int, kept: int = 0) -> Plan:
-    """Delete so many keys, some of which are sessions; their values are kept for `kept` minutes, or not at all."""
+def delete(seen: Seen, *, pattern: str, count: int, sessions: int, kept: int = 0, deletion: str = "") -> Plan:
+    """Delete so many keys, some of which are sessions; their values are kept for `kept` minutes, or not at all.
+
+    `deletion` is what they are kept under, so that the way back brings these and no others.
+    """
     if not count:
         raise RefusedError(f"No key of {seen.name} matches {shown(pattern)}.")
     told = keys(count)
-    how = f"the values are kept in memory for {kept} minutes, to be brought back"
+    how = (
+        f"the values are kept for {kept} minutes to be brought back, "
+        "in the memory of the bot that runs this: a restart loses them"
+    )
     return _plan(
         seen,
         "del",
@@ -149,22 +158,24 @@ def delete(seen: Seen, *, pattern: str, count: int, sessions: int, kept: int = 0
         args={"pattern": pattern},
         before={"keys": count},
         after={"keys": 0},
-        undo=_back(seen, "restore", pattern, label=told, pattern=pattern) if kept else None,
+        undo=_back(seen, "restore", pattern, label=told, pattern=pattern, deletion=deletion)
+        if kept
+        else None,
         effect="danger",
         notes=(how if kept else f"gone for good, in batches of {BATCH}", *_sessions(sessions)),
         done=f"{told} deleted",
     )
 
 
-def restore(seen: Seen, *, pattern: str, count: int, there: int) -> Plan:
-    """Bring so many keys back, to those that match already."""
+def restore(seen: Seen, *, pattern: str, deletion: str, count: int, there: int) -> Plan:
+    """Bring so many keys of one deletion back, to those that match already."""
     told = keys(count)
     return _plan(
         seen,
         "restore",
         words=(pattern,),
         summary=f"{seen.title} restore {pattern}: {told}",
-        args={"pattern": pattern},
+        args={"pattern": pattern, "deletion": deletion},
         before={"keys": there},
         after={"keys": there + count},
         notes=("keys that somebody has made anew stay as they are",),

@@ -27,6 +27,7 @@ NEEDED: tuple[tuple[str, ...], ...] = (
 FOR_KEYS: tuple[tuple[str, ...], ...] = (
     ("unlink", "key"),
     ("flushdb",),
+    ("watch", "key"),
     ("multi",),
     ("dump", "key"),
     ("pttl", "key"),

@@ -19,7 +19,9 @@ from bot.targets.redis_config import Address
 from commands.actions import TargetError
 from incidents.wording import span
 
-MOST_BYTES = 8 * 1024**2  # of one value in an answer; what is asked for is bounded far below
+MOST_BYTES = 8 * 1024**2  # of one answer, all its parts together; what is asked for is bounded far below
+_PART = 64  # bytes that a part of an answer takes beside what is in it
+_DEEPEST = 16  # lists within lists; Redis sends four at most
 CLIENT_NAME = "watchbell"
 
 # All that is ever sent, beside what opens a connection. No KEYS, MONITOR, EVAL, DEBUG, CONFIG GET or FLUSHALL.
@@ -27,7 +29,7 @@ _LOOKS = (
     "ACL PING INFO DBSIZE SCAN EXISTS TYPE STRLEN GETRANGE HLEN HSCAN LLEN LRANGE SCARD SSCAN ZCARD ZRANGE XLEN "
     "XREVRANGE SLOWLOG CLIENT MEMORY"
 )
-_CHANGES = "CONFIG CLIENT UNLINK FLUSHDB MULTI DUMP PTTL RESTORE EXEC"
+_CHANGES = "CONFIG CLIENT UNLINK FLUSHDB WATCH MULTI DUMP PTTL RESTORE EXEC"
 LOOKS, CHANGES = frozenset(_LOOKS.split(" ")), frozenset(_CHANGES.split(" "))
 _SUBCOMMANDS = {
     "ACL": {"WHOAMI", "DRYRUN"},
@@ -58,12 +60,31 @@ class _TooLongError(errors.InvalidResponse):
 
 
 class _Bounded(_AsyncRESP2Parser):
-    """Refuses a value that is too long before it is read into memory."""
+    """Refuses an answer that is too long, or nested too deep, before it is read into memory."""
+
+    _left = _depth = 0
+
+    async def read_response(self, disable_decoding: bool = False) -> Any:
+        self._left, self._depth = MOST_BYTES, 0
+        return await super().read_response(disable_decoding)
+
+    async def _read_response(self, disable_decoding: bool = False) -> Any:
+        if self._depth > _DEEPEST:
+            raise errors.InvalidResponse("lists within lists without an end")
+        self._take(_PART)
+        self._depth += 1
+        found = await super()._read_response(disable_decoding)
+        self._depth -= 1
+        return found
 
     async def _read(self, length: int) -> Any:
-        if not 0 <= length <= MOST_BYTES:
-            raise _TooLongError(f"{length} bytes")
+        self._take(length)
         return await super()._read(length)
+
+    def _take(self, length: int) -> None:
+        if not 0 <= length <= self._left:
+            raise _TooLongError(f"{length} bytes, and room for {self._left}")
+        self._left -= length
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +136,13 @@ class Link:
                 await client.initialize()
             except _BROKEN as error:
                 raise self.failure(error, "PING") from error
-            yield Line(self, client)
+            try:
+                yield Line(self, client)
+            except BaseException:
+                await client.connection.disconnect(
+                    nowait=True
+                )  # it may be within a transaction, or watch keys
+                raise
         finally:
             await client.aclose()
 
@@ -176,6 +203,20 @@ class Line:
             return await self._client.execute_command(*words)
         except _BROKEN as error:
             raise self._link.failure(error, str(words[0])) from error
+
+    async def look_through(self, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
+        """The answers to what stands before a change: sent at once, so that little time passes in between."""
+        for words in commands:
+            _allow(CHANGES, words)
+        connection = self._client.connection
+        answers: list[Any] = []
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            while len(answers) < len(commands):
+                answers.append(await connection.read_response())
+        except _BROKEN as error:
+            raise self._link.failure(error, str(commands[len(answers)][0])) from error
+        return answers
 
     async def change(self, *words: str | bytes | int) -> Any:
         """Send a change, once. TargetError: it said no; BrokenError: no answer came, so nobody knows."""

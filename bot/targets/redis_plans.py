@@ -7,8 +7,7 @@ from typing import Any
 
 from bot.targets import redis_changes as changes
 from bot.targets.redis_changes import Seen
-from bot.targets.redis_dumps import MOST_BYTES as KEPT_BYTES
-from bot.targets.redis_dumps import MOST_KEYS, Dumps
+from bot.targets.redis_dumps import MOST_KEYS, Dumps, small
 from bot.targets.redis_link import CLIENT_NAME, Link
 from bot.targets.redis_reads import clients
 from bot.targets.redis_server import Counted, Server, counted, server
@@ -82,26 +81,33 @@ class Planner:
         changes.check_pattern(pattern)
         self._writable(found)
         count = await counted(self._link, pattern, self._keys.refused, self._link.title, few=MOST_KEYS)
-        kept = self._dumps.minutes if await self._can_keep(count) else 0
-        return changes.delete(seen, pattern=pattern, count=count.total, sessions=count.refused, kept=kept)
+        return changes.delete(
+            seen,
+            pattern=pattern,
+            count=count.total,
+            sessions=count.refused,
+            kept=self._dumps.minutes if await self._can_keep(count) else 0,
+            deletion=self._dumps.name(self._link.name, pattern, count.keys),
+        )
 
     async def _can_keep(self, count: Counted) -> bool:
         """Few and small keys, and no sessions: their values are never held by anybody but Redis."""
-        if not count.keys or count.refused:
-            return False
-        sizes = [await self._link.look("MEMORY", "USAGE", key) for key in count.keys]
-        return sum(s for s in sizes if isinstance(s, int)) <= KEPT_BYTES
+        return bool(count.keys) and not count.refused and await small(self._link, count.keys)
 
-    async def _restore(self, seen: Seen, found: Server, *, pattern: str) -> Plan:
+    async def _restore(self, seen: Seen, found: Server, *, pattern: str, deletion: str | None = None) -> Plan:
+        """What this deletion removed, or where none is said the last one by the pattern."""
         self._writable(found)
-        kept = self._dumps.get(self._link.name, pattern, found.identity)
-        if kept is None:
+        deletion = deletion or self._dumps.newest(self._link.name, pattern)
+        kept = self._dumps.get(deletion, found.identity) if deletion else None
+        if deletion is None or kept is None:
             raise RefusedError(
                 f"I hold nothing of {shown(pattern)} that could be brought back to {self._link.name}: values are kept "
                 f"in memory for {self._dumps.minutes} minutes after a small deletion, and not beyond a restart."
             )
         now = await counted(self._link, pattern, self._keys.refused, self._link.title)
-        return changes.restore(seen, pattern=pattern, count=len(kept.values), there=now.total)
+        return changes.restore(
+            seen, pattern=pattern, deletion=deletion, count=len(kept.values), there=now.total
+        )
 
     async def _flush(self, seen: Seen, found: Server, *, database: str) -> Plan:
         changes.check_flush(seen, database)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.targets.redis_link import Link
-from bot.targets.redis_server import Server, scanned, server, text
+from bot.targets.redis_server import Server, beginning, scanned, server, text
 from bot.targets.redis_values import Keys, title, value, whole
 from bot.targets.redis_words import fits, human, masked
 from commands.actions import Answer, Table, TargetError
@@ -16,6 +16,7 @@ from incidents.ports import RefusedError
 from incidents.wording import counted, span
 
 _KEYS, _ROWS, _SLOW = 100, 50, 10  # how many keys, clients, slow commands
+_NAME = 300  # bytes of one name
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "server": ("redis_version", "role", "run_id", "uptime_in_days", "maxmemory_policy"),
     "clients": ("connected_clients", "maxclients", "blocked_clients"),
@@ -75,12 +76,13 @@ async def answer(link: Link, keys: Keys, verb: str, args: Mapping[str, Any]) -> 
         "info": _info,
         "memory": _memory,
         "dbsize": _dbsize,
-        "slowlog": _slowlog,
         "clients": _clients,
         "hitrate": _hitrate,
     }
     if verb in simple:
         return await simple[verb](link, **args)
+    if verb == "slowlog":
+        return await _slowlog(link, keys)
     if verb == "keys":
         return await _keys(link, keys, **args)
     if verb in ("readable", "get"):
@@ -164,25 +166,25 @@ async def _hitrate(link: Link) -> Answer:
     return Answer(f"{title(link)} · {_hit_rate(found)} hits", lines=(f"{hits} hits, {misses} misses",))
 
 
-async def _slowlog(link: Link) -> Answer:
+async def _slowlog(link: Link, keys: Keys) -> Answer:
     """Entries are [id, time, microseconds, arguments, address, name] (redis.io/commands/slowlog-get)."""
     entries = await link.look("SLOWLOG", "GET", _SLOW)
     rows = []
     for entry in sorted(entries, key=lambda e: -int(e[2])) if isinstance(entries, list) else []:
         took = int(entry[2])
-        rows.append((f"{took // 1000} ms" if took >= 1000 else f"{took} µs", _spoken(entry[3])))
+        rows.append((f"{took // 1000} ms" if took >= 1000 else f"{took} µs", _spoken(entry[3], keys)))
     table = Table(("TOOK", "COMMAND"), tuple(rows), (0,)) if rows else None
     return Answer(f"{title(link)} · the {len(rows)} slowest of late", table=table)
 
 
-def _spoken(words: Sequence[object]) -> str:
-    """A command with its first argument; the others may be values."""
-    parts = [text(word) for word in words]
+def _spoken(words: Sequence[object], keys: Keys) -> str:
+    """A command with its first argument, as keys are shown; the others may be values."""
+    parts = [text(word) for word in words[:2]]
     name = parts[0].upper() if parts else ""
     if name in _MUTE or len(parts) < 2:
         return name
-    more = f" (+{len(parts) - 2})" if len(parts) > 2 else ""
-    return f"{name} {parts[1][:60]}{more}"
+    more = f" (+{len(words) - 2})" if len(words) > 2 else ""
+    return f"{name} {masked(parts[1], keys.refused)[:60]}{more}"
 
 
 async def clients(link: Link) -> list[dict[str, str]]:
@@ -197,7 +199,13 @@ async def _clients(link: Link) -> Answer:
     found = await clients(link)
     found.sort(key=lambda c: -int(c.get("age", "0")))
     rows = tuple(
-        (c["id"], c.get("name", "") or "–", c.get("addr", ""), span(int(c.get("age", "0"))), c.get("cmd", ""))
+        (
+            c["id"],
+            c.get("name", "")[:_NAME] or "–",
+            c.get("addr", ""),
+            span(int(c.get("age", "0"))),
+            c.get("cmd", ""),
+        )
         for c in found[:_ROWS]
     )
     more = f", the {_ROWS} oldest:" if len(found) > _ROWS else ""
@@ -209,15 +217,20 @@ def _match(count: int) -> str:
     return "1 key matches" if count == 1 else f"{count} keys match"
 
 
+def _called(key: bytes, keys: Keys) -> str:
+    told = text(key) if len(key) <= _NAME else f"{beginning(key[:_NAME])}…"
+    return masked(told, keys.refused)
+
+
 async def _keys(link: Link, keys: Keys, pattern: str) -> Answer:
     await _server(link)  # as for dbsize
-    found: set[str] = set()
+    found: set[tuple[bytes, int]] = set()  # the beginning of each, and what tells it from others with that
     more = False
     async for batch in scanned(link, pattern, link.title):
-        found |= {text(key) for key in batch}
+        found |= {(key[: _NAME + 1], hash(key)) for key in batch}
         if more := len(found) > _KEYS:
             break
-    names = [masked(key, keys.refused) for key in sorted(found)[:_KEYS]]
+    names = [_called(key, keys) for key, _ in sorted(found)[:_KEYS]]
     count = f"more than {_KEYS} keys match" if more else _match(len(found))
     tail = f", {_KEYS} of them:" if more else ""
     heading = f"{title(link)} · {count} {pattern}{tail}"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.targets.guard import UnreachableError
 from bot.targets.redis_changes import BATCH, keys
-from bot.targets.redis_dumps import Dumps, Value
-from bot.targets.redis_link import BrokenError, Line, Link
+from bot.targets.redis_dumps import Dumps, Removed, Value, small
+from bot.targets.redis_link import MOST_BYTES, BrokenError, Line, Link
 from bot.targets.redis_server import counted, scanned
 from bot.targets.redis_state import observed
 from bot.targets.redis_values import Keys, value
 from commands.actions import Outcome, Plan, Progress, TargetError
 from incidents.ports import Clock, RefusedError
+
+_TRIES = 10  # for keys that somebody writes to while they are read
 
 
 class Runner:
@@ -28,9 +33,7 @@ class Runner:
         async with self._link.line() as line:
             identity, now = await observed(line, self._link, self._keys, plan)
             if identity != plan.identity or dict(now) != dict(plan.before):
-                raise TargetError(
-                    f"{self._link.title} is no longer as it was planned, so nothing was changed."
-                )
+                raise self._moved()
             try:
                 return await self._change(line, plan, progress)
             except BrokenError as error:
@@ -99,32 +102,89 @@ class Runner:
     # -- keys -------------------------------------------------------------------------------------
 
     async def _take(self, line: Line, plan: Plan, progress: Progress) -> Outcome:
-        """Values and deletion in one transaction, so that nothing is lost between the two."""
+        """Read first, then delete what has not changed since: what is promised to be kept is there before it goes."""
+        assert plan.undo is not None
+        deletion = str(plan.undo["args"]["deletion"])
         pattern = str(plan.args["pattern"])
         found = await counted(line, pattern, self._keys.refused, self._link.title)
-        if found.refused or len(found.keys) != plan.before["keys"]:
-            raise TargetError(f"{self._link.title} is no longer as it was planned, so nothing was changed.")
+        if found.refused or len(found.keys) != plan.before["keys"] or self._dumps.holds(deletion):
+            raise self._moved()
+        if not await small(line, found.keys):
+            raise self._grown()
         await progress(0, found.total, "keys")
-        replies = await self._transaction(
-            line,
-            *(words for key in found.keys for words in (("DUMP", key), ("PTTL", key))),
-            ("UNLINK", *found.keys),
-        )
-        values = {
-            key: Value(dump, self._expires(left))
-            for key, dump, left in zip(found.keys, replies[:-1:2], replies[1:-1:2], strict=True)
-            if isinstance(dump, bytes)
-        }
-        self._dumps.put(self._link.name, pattern, plan.identity, values)
+        gone = None
+        for _ in range(_TRIES):
+            values = await self._values(line, found.keys)
+            now = self._clock.now()
+            self._dumps.put(deletion, Removed(self._link.name, pattern, plan.identity, now, values))
+            gone = await self._unlinked(line, found.keys, deletion)
+            if gone is not None:
+                break
+        else:
+            raise TargetError(
+                f"{self._link.title}: the keys change faster than they can be read, so nothing was changed."
+            )
         await progress(found.total, found.total, "keys")
-        return await self._deleted(plan, int(replies[-1]))
+        return await self._deleted(plan, gone)
+
+    async def _values(self, line: Line, found: Sequence[bytes]) -> dict[bytes, Value]:
+        """What is to be kept, watched from now on."""
+        reads = [words for key in found for words in (("DUMP", key), ("PTTL", key))]
+        try:
+            _, *replies = await line.look_through(("WATCH", *found), *reads)
+        except UnreachableError as error:
+            raise TargetError(f"{error} Nothing was changed.") from error
+        pairs = zip(found, replies[::2], replies[1::2], strict=True)
+        values = {
+            key: Value(dump, self._expires(left)) for key, dump, left in pairs if isinstance(dump, bytes)
+        }
+        if len(values) != len(found):
+            raise self._moved()
+        if sum(len(kept.dump) for kept in values.values()) > MOST_BYTES:
+            raise self._grown()
+        return values
+
+    async def _unlinked(self, line: Line, found: Sequence[bytes], deletion: str) -> int | None:
+        """How many went; None where somebody has changed one of the watched keys, so that none did.
+
+        Where no answer comes the values stay, for the keys may be gone.
+        """
+        try:
+            replies = await self._transaction(line, ("UNLINK", *found))
+        except TargetError:
+            self._dumps.drop(deletion)
+            raise
+        except BrokenError as error:
+            raise BrokenError(
+                f"{error}; the values are kept, redis restore brings back what is gone"
+            ) from error
+        match replies:
+            case None:
+                self._dumps.drop(deletion)
+                return None
+            case [int() as gone]:
+                return gone
+        raise BrokenError("an answer came that nobody understands after the request was sent")
+
+    def _moved(self) -> TargetError:
+        return TargetError(f"{self._link.title} is no longer as it was planned, so nothing was changed.")
+
+    def _grown(self) -> TargetError:
+        return TargetError(
+            f"{self._link.title} is no longer as it was planned: the values are larger than what I keep, "
+            "so nothing was changed. Ask again."
+        )
 
     async def _delete(self, line: Line, plan: Plan, progress: Progress) -> Outcome:
-        """In batches; ends early where far more keys match than were approved."""
+        """In batches; ends early where far more keys match than were approved.
+
+        However many they are: what ends it is the time that any change of this target may take.
+        """
         planned = int(plan.before["keys"])
         most, gone = planned + planned // 10, 0
         try:
-            async for found in scanned(line, str(plan.args["pattern"]), self._link.title):
+            pattern = str(plan.args["pattern"])
+            async for found in scanned(line, pattern, self._link.title, within=math.inf):
                 for start in range(0, len(found), BATCH):
                     batch = found[start : start + BATCH]
                     room = most - gone
@@ -150,8 +210,8 @@ class Runner:
 
     async def _restore(self, line: Line, plan: Plan, progress: Progress) -> Outcome:
         """Every key that is not there again; expired ones stay away."""
-        pattern = str(plan.args["pattern"])
-        kept = self._dumps.get(self._link.name, pattern, plan.identity)
+        deletion = str(plan.args["deletion"])
+        kept = self._dumps.get(deletion, plan.identity)
         if kept is None:
             raise TargetError("The values are no longer kept, so nothing was brought back.")
         total, now = len(kept.values), self._clock.now()
@@ -160,14 +220,18 @@ class Runner:
         replies = await self._transaction(
             line, *(("RESTORE", key, self._left(v), v.dump) for key, v in alive.items())
         )
+        if replies is None:
+            raise TargetError(f"{self._link.title} dropped the transaction; nothing was changed.")
         back = sum(reply == b"OK" for reply in replies)
-        self._dumps.drop(self._link.name, pattern)
+        anew = sum(isinstance(reply, Exception) and "BUSYKEY" in str(reply) for reply in replies)
+        refused = len(alive) - back - anew
+        if not refused:
+            self._dumps.drop(deletion)
         await progress(total, total, "keys")
         state = await self._now(plan)
         if back == total:
             return Outcome("done", plan.done, state)
-        anew = sum(isinstance(reply, Exception) and "BUSYKEY" in str(reply) for reply in replies)
-        counts = {"there anew": anew, "expired": total - len(alive), "refused": len(alive) - back - anew}
+        counts = {"there anew": anew, "expired": total - len(alive), "refused": refused}
         left = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
         return Outcome(
             "done" if back else "failed",
@@ -175,8 +239,11 @@ class Runner:
             state,
         )
 
-    async def _transaction(self, line: Line, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies of EXEC. Until it is sent nothing is changed, so a failure before is a TargetError."""
+    async def _transaction(self, line: Line, *commands: tuple[Any, ...]) -> list[Any] | None:
+        """The replies of EXEC, or None where a watched key had changed, so that nothing was done.
+
+        Until it is sent nothing is changed, so a failure before is a TargetError.
+        """
         try:
             await line.change("MULTI")
             for words in commands:
@@ -184,8 +251,8 @@ class Runner:
         except BrokenError as error:
             raise TargetError(f"{self._link.title} went away before anything was changed.") from error
         replies = await line.change("EXEC")
-        if not isinstance(replies, list) or len(replies) != len(commands):
-            raise TargetError(f"{self._link.title} dropped the transaction; nothing was changed.")
+        if replies is not None and (not isinstance(replies, list) or len(replies) != len(commands)):
+            raise BrokenError("an answer came that nobody understands after the request was sent")
         return replies
 
     def _expires(self, left: object) -> datetime | None:

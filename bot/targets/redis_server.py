@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,7 @@ from commands.actions import TargetError
 
 SCAN = 1000  # keys that the server looks at in a step: about a millisecond in which it serves nobody else
 COUNTING = 45.0  # seconds that counting keys may take
+_DECODER = codecs.getincrementaldecoder("utf-8")
 _EXACT = 100_000  # so many keys are told apart; SCAN may name one twice while the server rehashes
 
 
@@ -88,9 +90,13 @@ def parsed(reply: object) -> dict[str, str]:
 def text(value: object) -> str:
     """What Redis sent as text; bytes that are no UTF-8, and control characters, as escapes."""
     plain = _plain(value)
-    if plain.isprintable():
-        return plain
-    return "".join(c if c.isprintable() or c in "\r\n\t" else repr(c)[1:-1] for c in plain)
+    odd = {c for c in set(plain) if not c.isprintable() and c not in "\r\n\t"}
+    return plain.translate({ord(c): repr(c)[1:-1] for c in odd}) if odd else plain
+
+
+def beginning(value: bytes) -> str:
+    """The text of bytes after which there were more; of a letter that was cut in two nothing is left."""
+    return text(_DECODER("backslashreplace").decode(value))
 
 
 def _plain(value: object) -> str:
@@ -100,9 +106,11 @@ def _plain(value: object) -> str:
 # -- keys -----------------------------------------------------------------------------------------
 
 
-async def scanned(asks: Asks, pattern: str, title: str) -> AsyncIterator[list[bytes]]:
-    """The keys that fit a pattern, as the server finds them; TargetError where that takes too long."""
-    end = asyncio.get_running_loop().time() + COUNTING
+async def scanned(
+    asks: Asks, pattern: str, title: str, *, within: float = COUNTING
+) -> AsyncIterator[list[bytes]]:
+    """The keys that fit a pattern, as the server finds them; TargetError where that takes longer than `within`."""
+    end = asyncio.get_running_loop().time() + within
     cursor = b"0"
     while True:
         reply = await asks.look("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN)
@@ -115,7 +123,7 @@ async def scanned(asks: Asks, pattern: str, title: str) -> AsyncIterator[list[by
             return
         if asyncio.get_running_loop().time() > end:
             raise TargetError(
-                f"{title} has more keys than can be looked through in {COUNTING:.0f} seconds; nothing was changed."
+                f"{title} has more keys than can be looked through in {within:.0f} seconds; nothing was changed."
             )
 
 

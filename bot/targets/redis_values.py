@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from bot.redact import REDACTED, Redactor
 from bot.targets.redis_link import Link
-from bot.targets.redis_server import text
+from bot.targets.redis_server import beginning, text
 from bot.targets.redis_words import fits, masked
 from commands.actions import Answer, TargetError
 from commands.values import shown
@@ -15,6 +16,11 @@ from incidents.ports import RefusedError
 
 _ENTRIES = 50  # parts of a value
 _LONGEST = 4000  # bytes of one part
+_ROOM = 4 * _LONGEST  # characters of all of them
+_STEPS = 500  # of SCAN, which may give nothing in a step
+_LAST = 2**64 - 1  # the highest count within a millisecond of a stream
+
+Entries = AsyncGenerator[list[tuple[bytes, bytes]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,80 +50,103 @@ async def value(link: Link, keys: Keys, key: str) -> Answer:
     reader = _VALUES.get(kind)
     if reader is None:
         raise RefusedError(f"{shown(key)} is a {kind}, which I cannot show.")
-    count, pairs = await reader(link, key)
+    counting, entries = reader
+    count = whole(await link.look(counting, key), link)
     if kind == "string":
-        body = _safe(keys.redactor, key.replace(":", "_"), pairs[0][1], cut=count > _LONGEST)
+        found = await link.look("GETRANGE", key, 0, _LONGEST - 1)
+        body = _safe(keys.redactor, key.replace(":", "_"), found, cut=count > _LONGEST)
         rest = f" · the first {_LONGEST} of {count} bytes" if count > _LONGEST else ""
     else:
-        body = "\n".join(_parts(keys.redactor, key, pairs[:_ENTRIES]))[: 4 * _LONGEST]
-        rest = f" · {kind} of {count}" + (f", {_ENTRIES} of them" if count > _ENTRIES else "")
+        number, lines = await _lines(keys.redactor, key, entries(link, key))
+        body = "\n".join(sorted(lines) if kind == "set" else lines)[:_ROOM]
+        rest = f" · {kind} of {count}" + (f", {number} of them" if count > number else "")
     return Answer(f"{title(link)} · {key}{rest}", text=body, file_name="value.txt")
 
 
-def _parts(redactor: Redactor, key: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Line by line, as many as there is room for."""
-    size = 0
-    for name, part in pairs:
-        if size > 4 * _LONGEST:
-            return
-        beginning = part[:_LONGEST]
-        line = f"{name}: {_safe(redactor, name or key, beginning, cut=len(part) > _LONGEST)}"
-        size += len(line)
-        yield line
+async def _lines(redactor: Redactor, key: str, entries: Entries) -> tuple[int, list[str]]:
+    """As many entries as there is room for, and their lines; no more is asked for than that."""
+    number, size, lines = 0, 0, []
+    async with aclosing(entries):
+        async for entry in entries:
+            number += 1
+            for name, part in entry:
+                long = len(name) > _LONGEST
+                called = redactor.beginning(beginning(name[:_LONGEST])) if long else text(name)
+                told = _safe(redactor, called or key, part[:_LONGEST], cut=len(part) > _LONGEST)
+                lines.append(f"{called}: {told}")
+                size += len(lines[-1])
+                if size > _ROOM:
+                    return number, lines
+            if number == _ENTRIES:
+                break
+    return number, lines
 
 
-def _safe(redactor: Redactor, name: str, found: str, *, cut: bool = False) -> str:
+def _safe(redactor: Redactor, name: str, found: bytes, *, cut: bool) -> str:
     """A value without its secrets; one whose name says that it is a secret goes as a whole."""
-    cleaned = str(next(iter(redactor.redact_data({name: found}).values())))
-    return redactor.beginning(found) if cut and cleaned != REDACTED else cleaned
+    told = beginning(found) if cut else text(found)
+    cleaned = str(next(iter(redactor.redact_data({name: told}).values())))
+    return redactor.beginning(told) if cut and cleaned != REDACTED else cleaned
 
 
-async def _string(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:
-    count = whole(await link.look("STRLEN", key), link)
-    return count, [("", text(await link.look("GETRANGE", key, 0, _LONGEST - 1)))]
+# -- entry by entry, for each may be large and Redis cuts none ------------------------------------
 
 
-async def _hash(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:
-    count = whole(await link.look("HLEN", key), link)
-    return count, _pairs((await link.look("HSCAN", key, 0, "COUNT", _ENTRIES))[1])
+def _hash(link: Link, key: str) -> Entries:
+    return _scan(link, "HSCAN", key)
 
 
-async def _list(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:
-    count = whole(await link.look("LLEN", key), link)
-    found = await link.look("LRANGE", key, 0, _ENTRIES - 1)
-    return count, [(str(number), text(part)) for number, part in enumerate(found)]
+def _set(link: Link, key: str) -> Entries:
+    return _scan(link, "SSCAN", key)
 
 
-async def _set(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:
-    count = whole(await link.look("SCARD", key), link)
-    found = (await link.look("SSCAN", key, 0, "COUNT", _ENTRIES))[1]
-    return count, [("-", part) for part in sorted(text(part) for part in found)]
+async def _scan(link: Link, command: str, key: str) -> Entries:
+    cursor = b"0"
+    for _ in range(_STEPS):
+        cursor, found = await link.look(command, key, cursor, "COUNT", 1)
+        names, parts = (found[::2], found[1::2]) if command == "HSCAN" else ([b"-"] * len(found), found)
+        for pair in zip(names, parts, strict=False):
+            yield [pair]
+        if cursor == b"0":
+            return
 
 
-async def _sorted(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:
-    count = whole(await link.look("ZCARD", key), link)
-    return count, _pairs(await link.look("ZRANGE", key, 0, _ENTRIES - 1, "WITHSCORES"))
+async def _list(link: Link, key: str) -> Entries:
+    number = 0
+    while found := await link.look("LRANGE", key, number, number):
+        yield [(str(number).encode(), found[0])]
+        number += 1
 
 
-async def _stream(link: Link, key: str) -> tuple[int, list[tuple[str, str]]]:
-    count = whole(await link.look("XLEN", key), link)
-    found = await link.look("XREVRANGE", key, "+", "-", "COUNT", _ENTRIES)
-    return count, [
-        (f"{text(entry)} {name}", part) for entry, fields in found for name, part in _pairs(fields or [])
-    ]
+async def _sorted(link: Link, key: str) -> Entries:
+    number = 0
+    while found := await link.look("ZRANGE", key, number, number, "WITHSCORES"):
+        yield [(found[0], found[1])]
+        number += 1
 
 
-def _pairs(flat: Sequence[object]) -> list[tuple[str, str]]:
-    return [(text(name), text(part)) for name, part in zip(flat[::2], flat[1::2], strict=False)]
+async def _stream(link: Link, key: str) -> Entries:
+    """The newest first. An entry is called `milliseconds-count`; the name below ends the next question.
+
+    redis.io/commands/xrevrange; its `(` for that is not known to Redis 6.0.
+    """
+    last = "+"
+    while found := await link.look("XREVRANGE", key, last, "-", "COUNT", 1):
+        [[entry, fields]] = found
+        pairs = zip(fields[::2], fields[1::2], strict=False) if fields else ()
+        yield [(entry + b" " + name, part) for name, part in pairs]
+        time, _, count = text(entry).partition("-")
+        last = f"{time}-{int(count) - 1}" if int(count) else f"{int(time) - 1}-{_LAST}"
 
 
-_VALUES: Mapping[str, Callable[[Link, str], Awaitable[tuple[int, list[tuple[str, str]]]]]] = {
-    "string": _string,
-    "hash": _hash,
-    "list": _list,
-    "set": _set,
-    "zset": _sorted,
-    "stream": _stream,
+# What is counted with which command, and what gives the entries.
+_VALUES: Mapping[str, tuple[str, Callable[[Link, str], Entries]]] = {
+    "string": ("STRLEN", _list),
+    "hash": ("HLEN", _hash),
+    "list": ("LLEN", _list),
+    "set": ("SCARD", _set),
+    "zset": ("ZCARD", _sorted),
+    "stream": ("XLEN", _stream),
 }
 
 

@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 
 GIB = 1024**3
 _PLAIN = re.compile(r"[^*?\[\]\\]*")
+# Wildcards and sets of characters, as Redis reads them: a set ends at the first bracket without a backslash.
+_WILD = re.compile(r"(?:[*?]|\[(?:\\.|[^\]\\])*(?:\]|\\?$))*", re.DOTALL)
 _SIZE = re.compile(r"([0-9]{1,12})(b|kb|mb|gb)?", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": GIB}
 
@@ -14,6 +16,11 @@ _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": GIB}
 def fits(key: str, patterns: tuple[str, ...]) -> bool:
     """Whether a key fits one of the patterns (`*`, `?`, `[ab]`)."""
     return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def is_wild(pattern: str) -> bool:
+    """Whether a pattern says nothing of a key for certain, as `*`, `?*` and `[^]*`."""
+    return _WILD.fullmatch(pattern) is not None
 
 
 def masked(key: str, refused: tuple[str, ...]) -> str:

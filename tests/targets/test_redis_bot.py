@@ -63,6 +63,19 @@ async def test_a_danger_takes_two_and_a_small_deletion_can_be_undone(chat: RealC
     assert b"rate-limit:2" not in chat.log_bytes(), "neither keys nor values are written down"
 
 
+async def test_undo_brings_back_what_its_own_card_removed(chat: RealChat) -> None:
+    """Two deletions by one pattern: the first one's undo brings back the first one's keys."""
+    admin = chat.server.admin
+    for number in (1, 2):
+        admin.set(f"cache:{number}", "value")
+        await chat.approved("/redis del cache:*", "bob", "carol")
+    await chat.alice.says("/undo 1")
+    assert admin.keys("*") == ["cache:1"]
+    admin.delete("cache:1")
+    await chat.alice.says("/undo 2")
+    assert admin.keys("*") == ["cache:2"]
+
+
 async def test_a_value_after_an_approval_is_shown_to_who_asked_alone(chat: RealChat) -> None:
     """In private, redacted."""
     chat.server.admin.set("profile:7", "colour=blue password=Sw0rdfish-4711")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +15,7 @@ from commands.actions import Outcome, Plan, Target, TargetError
 from commands.dispatch import drift
 from incidents.ports import RefusedError
 from tests.contracts.redis_rig import GIB
+from tests.servers.cable import Cable
 from tests.servers.redis_server import RedisServer
 from tests.targets.conftest import Make, progress
 
@@ -67,7 +70,7 @@ async def test_a_client_that_left_is_not_closed_twice(target: Target, server: Re
     worker.close()
     server.until(lambda: all(c["name"] != "worker" for c in server.admin.client_list()))
     identity, state = await target.observe(plan)
-    assert drift(plan, identity, state) == [f"client is None now, it was {plan.before['client']}"]
+    assert drift(plan, identity, state) == [f"client is gone, it was {plan.before['client']}"]
     with pytest.raises(TargetError, match="no longer as it was planned"):
         await ran(target, plan)
     assert server.calls("client|kill") == 0
@@ -131,7 +134,8 @@ async def test_a_small_deletion_can_be_taken_back(target: Target, server: RedisS
     admin.set("rate-limit:3", b"\xff\x00")
     plan = await target.plan("del", pattern="rate-limit:*")
     assert plan.undo is not None
-    assert "the values are kept in memory for 30 minutes, to be brought back" in plan.notes
+    assert any("kept for 30 minutes to be brought back" in note for note in plan.notes)
+    assert any("in the memory of the bot that runs this: a restart loses them" in n for n in plan.notes)
     assert (await ran(target, plan)).kind == "done"
     assert not admin.keys("rate-limit:*")
     admin.set("rate-limit:1", "new")
@@ -209,9 +213,160 @@ async def test_what_is_not_kept(target: Target, server: RedisServer) -> None:
         assert plan.effect == "danger"
     sessions = await target.plan("del", pattern="session*")
     assert any("1 of them is never shown" in note for note in sessions.notes)
-    for pattern in ("*", "**", "?*"):
-        with pytest.raises(RefusedError, match="every key"):
-            await target.plan("del", pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*", "**", "?*", "*?*", "[^]*", "[a-z]*", "*[!-~]*", "[*]", r"[\]]*", "[", "[]", "*[^", "[a\\"],
+)
+async def test_a_pattern_that_can_be_every_key_is_refused(
+    target: Target, server: RedisServer, pattern: str
+) -> None:
+    """Whatever it is written with: that is what flush is for."""
+    server.admin.mset({"a": 1, "b": 2, "]": 3})
+    with pytest.raises(RefusedError, match=r"every key.* use redis flush"):
+        await target.plan("del", pattern=pattern)
+
+
+@pytest.mark.parametrize("pattern", ["a*", "?a", "[ab]a", r"\**", r"[*]\**", "[a]]*", "*a"])
+async def test_a_pattern_with_some_characters_of_its_own_is_none_of_these(
+    target: Target, server: RedisServer, pattern: str
+) -> None:
+    """One that stands for itself is enough, also one that could be a wildcard."""
+    server.admin.mset({"aa": 1, "**": 2, "a]": 3, "other": 4})
+    assert (await target.plan("del", pattern=pattern)).before["keys"] < 4
+
+
+async def test_a_size_that_redis_guesses_too_low_is_no_promise(target: Target, server: RedisServer) -> None:
+    """It looks at five parts of a value by itself; before anything is promised it looks at each."""
+    admin = server.admin
+    admin.hset("cache:1", mapping={f"f{n}": "x" * 100 for n in range(600)})
+    assert (await target.plan("del", pattern="cache:*")).undo is not None
+    admin.hset("cache:1", "f600", "x" * redis_dumps.MOST_BYTES)
+    plan = await target.plan("del", pattern="cache:*")
+    assert plan.undo is None
+    assert "gone for good, in batches of 500" in plan.notes
+
+
+async def test_what_has_grown_since_it_was_asked_for_is_not_deleted(
+    target: Target, server: RedisServer
+) -> None:
+    """The card promised to keep it. What is still small enough goes, and comes back as it was at the end."""
+    admin = server.admin
+    admin.set("cache:1", "x")
+    plan = await target.plan("del", pattern="cache:*")
+    for size in (redis_dumps.MOST_BYTES + 1, 9 * 1024**2):
+        admin.set("cache:1", "x" * size)
+        with pytest.raises(TargetError, match="larger than what I keep, so nothing was changed"):
+            await ran(target, plan)
+        assert admin.strlen("cache:1") == size
+        with pytest.raises(RefusedError, match="hold nothing"):
+            await target.plan("restore", pattern="cache:*")
+    fits = "y" * (redis_dumps.MOST_BYTES * 3 // 4)
+    admin.set("cache:1", fits)
+    assert (await ran(target, plan)).kind == "done"
+    assert not admin.exists("cache:1")
+    assert plan.undo is not None
+    await ran(target, await target.plan("restore", **plan.undo["args"]))
+    assert admin.get("cache:1") == fits
+
+
+async def test_what_changes_while_it_is_read_is_read_again(
+    make: Make, cable: Cable, server: RedisServer
+) -> None:
+    """Between reading and deleting somebody counts on: the count comes back that was there last."""
+    target = make(server.url(cable.port))
+    server.admin.set("rate-limit:1", "1")
+    plan = await target.plan("del", pattern="rate-limit:*")
+    cable.strikes = during(b"MULTI", lambda: server.admin.incr("rate-limit:1"), times=3)  # type: ignore[method-assign]
+    assert (await ran(target, plan)).kind == "done"
+    assert not server.admin.exists("rate-limit:1")
+    await ran(target, await target.plan("restore", pattern="rate-limit:*"))
+    assert server.admin.get("rate-limit:1") == "4"
+
+
+async def test_what_never_stands_still_is_not_deleted(make: Make, cable: Cable, server: RedisServer) -> None:
+    """After some tries it ends, and nothing is held of it."""
+    target = make(server.url(cable.port))
+    server.admin.set("rate-limit:1", "1")
+    plan = await target.plan("del", pattern="rate-limit:*")
+    cable.strikes = during(b"MULTI", lambda: server.admin.incr("rate-limit:1"), times=1000)  # type: ignore[method-assign]
+    with pytest.raises(TargetError, match="change faster than they can be read, so nothing was changed"):
+        await ran(target, plan)
+    assert server.admin.exists("rate-limit:1")
+    with pytest.raises(RefusedError, match="hold nothing"):
+        await target.plan("restore", pattern="rate-limit:*")
+
+
+def during(request: bytes, what: Callable[[], object], *, times: int) -> Callable[[bytes], None]:
+    """A cable that does something before it passes such a request on, so many times."""
+    left = [what] * times
+
+    def strikes(found: bytes) -> None:
+        if request in found and left:
+            left.pop()()
+
+    return strikes
+
+
+async def test_each_deletion_comes_back_by_its_own_undo(target: Target, server: RedisServer) -> None:
+    """Twice by one pattern: neither loses what the other removed, and by hand the last one comes back."""
+    admin, plans = server.admin, []
+    for keys in ({"cache:1": "one", "cache:2": "two"}, {"cache:1": "new"}, {"cache:9": "nine"}):
+        admin.mset(keys)
+        plans.append(await target.plan("del", pattern="cache:*"))
+        assert (await ran(target, plans[-1])).kind == "done"
+    first, second, _ = (plan.undo["args"] for plan in plans if plan.undo is not None)
+    by_hand = await target.plan("restore", pattern="cache:*")
+    assert by_hand.line == "redis restore cache:*"
+    await ran(target, by_hand)
+    assert admin.keys("*") == ["cache:9"]
+    await ran(target, await target.plan("restore", **second))
+    assert admin.get("cache:1") == "new"
+    admin.flushdb()
+    await ran(target, await target.plan("restore", **first))
+    assert admin.mget("cache:1", "cache:2", "cache:9") == ["one", "two", None]
+    for args in (first, second, {"pattern": "cache:*"}):
+        with pytest.raises(RefusedError, match="hold nothing"):
+            await target.plan("restore", **args)
+
+
+async def test_of_two_plans_alike_the_second_takes_nothing_from_the_first(
+    target: Target, server: RedisServer
+) -> None:
+    """Both were made before either ran: the second is void, and what the first removed is there to come back."""
+    server.admin.set("cache:1", "one")
+    first, second = [await target.plan("del", pattern="cache:*") for _ in range(2)]
+    assert first == second
+    await ran(target, first)
+    server.admin.set("cache:1", "new")
+    with pytest.raises(TargetError, match="no longer as it was planned, so nothing was changed"):
+        await ran(target, second)
+    assert server.admin.getdel("cache:1") == "new"
+    assert first.undo is not None
+    await ran(target, await target.plan("restore", **first.undo["args"]))
+    assert server.admin.get("cache:1") == "one"
+    assert (await target.plan("del", pattern="cache:*")).undo != first.undo
+
+
+async def test_a_long_deletion_goes_on_for_longer_than_counting_may(
+    target: Target, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has all the time that a change of Redis has, however long its steps take; here a minute each."""
+    server.admin.mset({f"cache:{n}": n for n in range(6000)})
+    plan = await target.plan("del", pattern="cache:*")
+    loop = asyncio.get_running_loop()
+    time, ahead = loop.time, 0
+
+    async def slow(done: int, total: int, what: str) -> None:
+        nonlocal ahead
+        ahead += 60
+
+    monkeypatch.setattr(loop, "time", lambda: time() + ahead)
+    outcome = await target.run(plan, key="wb-1", progress=slow)
+    assert ahead > 5 * 60
+    assert (outcome.kind, outcome.text) == ("done", "6000 keys deleted")
+    assert server.admin.dbsize() == 0
 
 
 async def test_flush_takes_the_name_and_this_database_alone(make: Make, server: RedisServer) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
 from bot.targets.guard import UnreachableError
 from commands.actions import Plan, Target, TargetError
+from incidents.ports import RefusedError
 from tests.servers.cable import HUGE, Cable, Fault
 from tests.servers.redis_server import RedisServer
 from tests.targets.conftest import Make, progress
@@ -118,16 +120,24 @@ async def test_safety_33_keys_that_are_gone_prove_nothing(
 async def test_a_transaction_cut_off_before_its_end_changes_nothing(
     far: Target, cable: Cable, server: RedisServer
 ) -> None:
-    """A small deletion is one transaction: before EXEC nothing is gone, at EXEC nobody knows."""
+    """A small deletion is one transaction: before EXEC nothing is gone, at EXEC nobody knows, and what went is kept."""
     plan = await far.plan("del", pattern="rate-limit:*")
     cable.fault("cut", b"DUMP")
+    with pytest.raises(TargetError, match=r"broke\. Nothing was changed\."):
+        await far.run(plan, key="wb-1", progress=progress)
+    cable.fault("cut", b"UNLINK")
     with pytest.raises(TargetError, match="before anything was changed"):
         await far.run(plan, key="wb-1", progress=progress)
     assert server.admin.exists("rate-limit:1")
+    with pytest.raises(RefusedError, match="hold nothing"):
+        await far.plan("restore", pattern="rate-limit:*")
     cable.fault("cut", b"EXEC")
     outcome = await far.run(plan, key="wb-1", progress=progress)
     assert outcome.kind == "unknown"
+    assert "redis restore brings back what is gone. Redis shows keys=0." in outcome.text
     assert not server.admin.exists("rate-limit:1")
+    await far.run(await far.plan("restore", pattern="rate-limit:*"), key="wb-2", progress=progress)
+    assert server.admin.get("rate-limit:1") == "1"
 
 
 async def test_a_change_that_was_done_stays_done_where_the_look_after_it_fails(
@@ -157,6 +167,45 @@ async def test_a_huge_answer_is_not_taken_into_memory(far: Target, cable: Cable)
         await far.read("ping")
     assert HUGE > 8 * 1024**2
     assert time.perf_counter() - began < BOUND
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"*2\r\n$1\r\n0\r\n*1000000\r\n", "an answer of more than 8 MB"),
+        (b"*1\r\n" * 20_000, "none of Redis's protocol"),
+    ],
+)
+async def test_an_answer_of_many_parts_is_bounded_as_a_whole(make: Make, answer: bytes, told: str) -> None:
+    """Each part is small enough, and they do not end; or lists stand within lists."""
+    sent = 0
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with suppress(OSError):
+            while words := await reader.readline():
+                for _ in range(int(words[1:])):
+                    size = int((await reader.readline())[1:])
+                    word = (await reader.readexactly(size + 2))[:-2]
+                    words += word
+                if b"INFO" in words:
+                    writer.write(b"$23\r\nrun_id:abc\r\nrole:master\r\n")
+                elif b"SCAN" in words:
+                    writer.write(answer)
+                    while True:
+                        writer.write(b"$1000000\r\n" + b"x" * 1_000_000 + b"\r\n")
+                        await writer.drain()
+                        sent += 1_000_000
+                else:
+                    writer.write(b"+OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(endless, "127.0.0.1", 0) as answering:
+        port = answering.sockets[0].getsockname()[1]
+        target = make(f"redis://127.0.0.1:{port}/0", timeout=20)
+        with pytest.raises(TargetError, match=told):
+            await target.read("keys", pattern="a*")
+    assert sent < 40_000_000, "what the system holds between the two ends is some megabytes"
 
 
 async def test_a_server_that_loads_its_data_or_has_no_room(make: Make, server: RedisServer) -> None:

@@ -166,6 +166,85 @@ async def test_slow_commands_without_their_values(target: Target, server: RedisS
     assert "masterauth" not in text
 
 
+async def test_safety_20_a_session_in_a_slow_command_cannot_be_stolen(
+    target: Target, server: RedisServer
+) -> None:
+    """Its name is shown as a key's is."""
+    admin = server.admin
+    admin.hset("session:9f8e7d6c5b4a39281706", "user", "17")
+    admin.config_set("slowlog-log-slower-than", 0)
+    try:
+        admin.hgetall("session:9f8e7d6c5b4a39281706")
+        text = shown(await target.read("slowlog"))
+    finally:
+        admin.config_set("slowlog-log-slower-than", 10_000)
+    assert "HGETALL session:9f8e…" in text
+    assert "session:9f8e7" not in text
+
+
+@pytest.mark.parametrize("kind", ["list", "hash", "set", "sorted", "stream"])
+async def test_large_parts_are_asked_for_one_by_one(target: Target, server: RedisServer, kind: str) -> None:
+    """Of forty megabytes four or five parts fill what is shown, and no more of them leave the server."""
+    admin = server.admin
+    for number in range(40):
+        part = f"{number:02d}" + "x y " * 250_000
+        match kind:
+            case "list":
+                admin.rpush("config:1", part)
+            case "hash":
+                admin.hset("config:1", part, "value") if number % 2 else admin.hset("config:1", number, part)
+            case "set":
+                admin.sadd("config:1", part)
+            case "sorted":
+                admin.zadd("config:1", {part: number})
+            case "stream":
+                admin.xadd("config:1", {"field": part})
+    before = admin.info("stats")["total_net_output_bytes"]
+    answer = await target.read("get", key="config:1")
+    assert admin.info("stats")["total_net_output_bytes"] - before < 8_000_000
+    assert len(answer.text) == 16_000
+    assert " of 40, 5 of them" in answer.headline or " of 40, 4 of them" in answer.headline
+
+
+async def test_every_entry_is_shown_once_and_in_order(target: Target, server: RedisServer) -> None:
+    """Those of one millisecond, too, and those of a set that Redis keeps in a table."""
+    admin = server.admin
+    for entry in ("5-1", "5-2", "7-0", "9-18446744073709551615", "10-0"):
+        admin.xadd("config:1", {"a": entry, "b": "x"}, id=entry)
+    lines = (await target.read("get", key="config:1")).text.splitlines()
+    assert [line.split(" ")[0] for line in lines[::2]] == [
+        "10-0",
+        "9-18446744073709551615",
+        "7-0",
+        "5-2",
+        "5-1",
+    ]
+    assert len(lines) == 10
+    admin.sadd("config:2", *(f"{n:02d}" + "x" * 100 for n in range(30)))
+    lines = (await target.read("get", key="config:2")).text.splitlines()
+    assert [line[3:5] for line in lines] == [f"{n:02d}" for n in range(30)]
+    admin.zadd("config:3", {f"m{n:02d}": n for n in range(60)})
+    answer = await target.read("get", key="config:3")
+    assert answer.text.splitlines() == [f"m{n:02d}: {n}" for n in range(50)]
+    assert "zset of 60, 50 of them" in answer.headline
+
+
+async def test_no_letter_is_cut_in_two(target: Target, server: RedisServer) -> None:
+    """Lengths are of bytes; what is left of a letter at the end is not shown as an escape."""
+    server.admin.set("config:1", "x" + "é" * 3000)
+    server.admin.rpush("config:2", "x" + "é" * 3000)
+    assert (await target.read("get", key="config:1")).text == "x" + "é" * 1999
+    assert (await target.read("get", key="config:2")).text == "0: x" + "é" * 1999
+
+
+async def test_long_names_of_keys_are_cut(target: Target, server: RedisServer) -> None:
+    """And told apart all the same."""
+    server.admin.mset({"k" * 5000 + str(number): number for number in range(3)})
+    found = await target.read("keys", pattern="k*")
+    assert "3 keys match" in found.headline
+    assert found.text.splitlines() == ["k" * 300 + "…"] * 3
+
+
 async def test_several_databases_of_one_server(make: Make, server: RedisServer) -> None:
     """By name; the number of the database is the configuration's."""
     server.admin.set("here", 1)

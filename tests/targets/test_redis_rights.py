@@ -75,13 +75,15 @@ async def test_everything_works_with_these_rights(make: Make, user: RedisServer)
         ("config|set", "maxmemory", {"size": "1gb"}),
         ("unlink", "del", {"pattern": "cache:*"}),
         ("dump", "del", {"pattern": "rate-limit:*"}),
+        ("watch", "del", {"pattern": "rate-limit:*"}),
+        ("unlink", "del", {"pattern": "rate-limit:*"}),
         ("flushdb", "flush", {"database": "redis"}),
     ],
 )
 async def test_a_change_without_its_right_fails_and_changes_nothing(
     make: Make, user: RedisServer, right: str, verb: str, args: dict[str, str]
 ) -> None:
-    """With a sentence that names the command."""
+    """With a sentence that names the command; the connection is not left within a transaction."""
     user.admin.execute_command("ACL", "SETUSER", "watchbell", f"-{right}")
     target = make(user.url(), PASSWORD, username="watchbell")
     before = user.admin.dbsize()
@@ -89,3 +91,5 @@ async def test_a_change_without_its_right_fails_and_changes_nothing(
     with pytest.raises(TargetError, match=f"does not allow {right.partition('|')[0].upper()}"):
         await target.run(plan, key="wb-1", progress=progress)
     assert user.admin.dbsize() == before
+    for _ in range(3):
+        assert (await target.read("dbsize")).headline == f"redis · {before} keys"
