@@ -120,8 +120,8 @@ def _database(site: Site, name: str, configured: Mapping[str, Any], keys: Keys, 
         redact=site.redactor.redact,
     )
     link = Link(name, _place(section, configured), access)
-    several = len(site.settings.catalogue.redis) > 1
-    planner = Planner(link, keys, dumps, configured, several=several, replica=bool(section["replica"]))
+    others = [other for other in site.settings.catalogue.redis if other != name]
+    planner = Planner(link, keys, dumps, configured, others=others, replica=bool(section["replica"]))
     return Database(link, planner, Runner(link, keys, dumps, site.clock))
 
 

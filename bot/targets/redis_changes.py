@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -183,8 +183,13 @@ def restore(seen: Seen, *, pattern: str, deletion: str, count: int, there: int) 
     )
 
 
-def check_flush(seen: Seen, database: str) -> None:
-    """RefusedError where what was typed is not the name of the database."""
+def check_flush(seen: Seen, database: str, others: Collection[str] = ()) -> None:
+    """RefusedError where what was typed is not the name of the database; `others` are those that there are besides."""
+    if database in others:
+        raise RefusedError(
+            f"That would flush {seen.name}; to flush {database}, name it as well: "
+            f"redis flush {database} name={database}."
+        )
     if database != seen.name:
         raise RefusedError(f"That flushes {seen.name}: type its name, as in redis flush {seen.name}.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -185,6 +186,8 @@ class Link:
             return "and I do not come to terms about TLS"
         if f"Error {errno.ECONNREFUSED} " in told:
             return f"does not answer: connection to {self.place} refused"
+        if re.search(r"Error -\d+ connecting", told):  # of getaddrinfo
+            return f"is not to be found: nothing is known of the host of {self.place}"
         if isinstance(error, errors.ConnectionError | OSError):
             return f"does not answer: the connection to {self.place} broke"
         return "sent an answer that is none of Redis's protocol"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from bot.targets import redis_changes as changes
@@ -28,11 +28,11 @@ class Planner:
         dumps: Dumps,
         configured: Mapping[str, Any],
         *,
-        several: bool,
+        others: Collection[str],
         replica: bool,
     ) -> None:
         self._link, self._keys, self._dumps = link, keys, dumps
-        self._configured, self._several, self._replica = configured, several, replica
+        self._configured, self._others, self._replica = configured, others, replica
 
     async def plan(self, verb: str, args: Mapping[str, Any]) -> Plan:
         """The plan of one of the changes; RefusedError where it cannot be, TargetError where Redis is away."""
@@ -110,7 +110,7 @@ class Planner:
         )
 
     async def _flush(self, seen: Seen, found: Server, *, database: str) -> Plan:
-        changes.check_flush(seen, database)
+        changes.check_flush(seen, database, self._others)
         self._writable(found)
         return changes.flush(seen, count=whole(await self._link.look("DBSIZE"), self._link))
 
@@ -133,7 +133,7 @@ class Planner:
         return Seen(
             name=self._link.name,
             title=title(self._link),
-            several=self._several,
+            several=bool(self._others),
             identity=found.identity,
             environment=str(self._configured.get("environment", "production")),
             service=self._configured.get("service"),

@@ -75,7 +75,7 @@ class SandboxRedis(SandboxTarget):
 
     def _flush(self, cache: Cache, *, database: str) -> Plan:
         seen = self._seen(cache)
-        changes.check_flush(seen, database)
+        changes.check_flush(seen, database, self.world.state.caches.keys() - {cache.name})
         return changes.flush(seen, count=len(matching(cache, "*")))
 
     def _get(self, cache: Cache, *, key: str) -> Plan:

@@ -214,7 +214,11 @@ async def test_troubles_come_and_go(house: House) -> None:
         ("/redis kill 99", "`/redis clients` lists them."),
         ("/redis del *", "That pattern is every key"),
         ("/redis del nothing:*", "No key of redis matches"),
-        ("/redis flush cache", "type its name, as in redis flush redis"),
+        (
+            "/redis flush cache",
+            "That would flush redis; to flush cache, name it as well: redis flush cache name=cache",
+        ),
+        ("/redis flush it", "type its name, as in redis flush redis"),
         ("/redis other ping", 'There is no Redis called "other"'),
         ("/redis get session:12", "never shown"),
         ("/redis get nothing", 'redis has no key "nothing".'),
