@@ -682,7 +682,7 @@ def test_resolved_as_it_reads() -> None:
         (
             "incident:42: 🟢 INC-42 resolved after 1 h 12 min: failover repaired.\n"
             "Acknowledged in 4 min (15 min allowed) · 1 update · 2 changes, 1 undone · 5 people"
-                " [Post-mortem draft] [Reopen]"
+            " [Post-mortem draft] [Reopen]"
         )
     ]
 
