@@ -29,7 +29,7 @@ from bot.platforms.console import Console
 from bot.resources import resource
 from bot.sandbox_pager import SandboxPager
 from bot.stage import console_of, with_demo_token
-from bot.targets.build import simulated, targets_of
+from bot.targets.build import check, simulated, targets_of
 from bot.targets.sandbox_world import World
 from bot.web.context import Pace, WebSettings
 from bot.web.server import build
@@ -109,8 +109,16 @@ async def production(settings: Settings, data: Path) -> AsyncIterator[tuple[Bot,
     pager = ApprisePager(urls)
     async with _served(
         settings, data, platforms, world, pager, clock, RealPace(clock), shown, host, port
-    ) as it:
-        yield it
+    ) as (bot, address):
+        bot.work.spawn(warn_of_targets(settings, clock), "look at the targets")
+        yield bot, address
+
+
+async def warn_of_targets(settings: Settings, clock: Clock) -> None:
+    """Log what is not in order with the targets, so that nobody learns of it at night; nothing waits for it."""
+    async for name, line in check(settings, clock):
+        if not line.right:
+            log.warning("a target is not in order; `watchbell check` says more", target=name, said=line.text)
 
 
 def platforms_of(settings: Settings, data: Path, clock: Clock) -> dict[str, Platform]:

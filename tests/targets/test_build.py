@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from bot.cli import app
-from bot.clock import VirtualClock
+from bot.clock import SystemClock, VirtualClock
 from bot.config import ConfigError, load
-from bot.serve import demo, production
+from bot.serve import demo, production, warn_of_targets
 from bot.targets import build
 from bot.targets.sandbox_world import World
 from commands.actions import TargetError
@@ -244,6 +245,20 @@ async def test_run_uses_what_is_real_and_demo_never_does(tmp_path: Path) -> None
             with pytest.raises(TargetError, match="No compose target is configured"):
                 bot.ops.target("compose")
         assert names(server) == {""}
+
+
+async def test_run_warns_of_what_is_not_in_order(tmp_path: Path) -> None:
+    """Each target that does not answer as it should, by its name; of those that do nothing is said."""
+    with RedisServer() as server:
+        good = f"main: {{driver: redis, url: '{server.url()}'}}"
+        with capture_logs() as quiet:
+            await warn_of_targets(load(written(tmp_path, good), TOKENS), SystemClock())
+        bad = f"main: {{driver: redis, url: '{server.url()}', username: nobody, password_env: PW}}"
+        with capture_logs() as told:
+            await warn_of_targets(load(written(tmp_path, bad), {**TOKENS, "PW": secret()}), SystemClock())
+    assert quiet == []
+    assert [(each["log_level"], each["target"]) for each in told] == [("warning", "main")]
+    assert "refuses the user or the password" in told[0]["said"]
 
 
 def names(server: RedisServer) -> set[str]:
