@@ -1,4 +1,4 @@
-"""What is shown of the logs of several containers: heading, the telling lines above, the rest as a text."""
+"""What is shown of the logs of several containers, by time; why there are none of one stands above."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from incidents.wording import counted
 
 MOST_BYTES = 1024**2  # of a container's log
 SEARCHED = 5000  # lines of a container that are looked through for a word
-_SHORT = 15  # lines that a message holds; more of them need a summary above
-_TELLING = ("ERROR", "WARN", "FATAL")
 
 Said = tuple[str, str, str]  # time, text and whose line it is
 
@@ -33,6 +31,4 @@ def answer(
     if not found:
         return Answer(title, lines=(f"Nothing{matching} in that time.", *notes))
     plain = [text if len(parts) < 2 else f"{who} {text}" for _, text, who in found]
-    telling = [line for line in plain if any(word in line.upper() for word in _TELLING)]
-    above = tuple(line[:300] for line in telling[-3:]) if len(plain) > _SHORT else ()
-    return Answer(title, lines=(*notes, *above), text="\n".join(plain), file_name=f"{of}.log")
+    return Answer(title, lines=tuple(notes), text="\n".join(plain), file_name=f"{of}.log")

@@ -16,7 +16,6 @@ from commands.values import find_service, nearest, shown
 from incidents.ports import RefusedError
 
 _LIMIT_MIB = 2048  # memory that a pod may use
-_SHORT = 15  # lines that a message holds; more of them need a summary above
 
 
 def answer(world: World, verb: str, args: Mapping[str, Any]) -> Answer:
@@ -226,9 +225,7 @@ def _logs(
     )
     if not found:
         return Answer(heading, lines=(f"Nothing{matching} since {clock(now - since * 1000)}.",))
-    telling = [line for line in found if " ERROR " in line or " WARN " in line][-3:]
-    above = tuple(telling) if len(found) > _SHORT else ()
-    return Answer(heading, lines=above, text="\n".join(found), file_name=f"{known.name}.log")
+    return Answer(heading, text="\n".join(found), file_name=f"{known.name}.log")
 
 
 def figures(world: World, deployment: Deployment, pod: Pod, now: int) -> tuple[int, int]:
