@@ -1,13 +1,15 @@
-"""Work on large texts in a thread of its own, a piece at a time, so that the event loop goes on meanwhile."""
+"""Work on large texts in threads of their own, a piece at a time, so that the event loop goes on meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from bot.redact import Redactor
@@ -17,8 +19,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PIECE = 16_384  # characters: a regular expression lets nobody else run until it is through with its text
-# One thread: with several the loop would have to wait for each of them in turn. Pieces of different texts alternate.
-_THREAD = ThreadPoolExecutor(1, thread_name_prefix="texts")
 _SEAM = (
     512  # characters before a border that are looked at again with what follows: a name there, its value here
 )
@@ -28,17 +28,69 @@ END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.IGNOREC
 _BORDER = re.compile(r"\n(?![\s\])}])")
 
 
+class Turns:
+    """A few threads, of which everybody who has work for them has one at a time.
+
+    With a single thread one large answer would hold up whatever else is asked, and several of one server hold it up
+    for the sum of them. So each owner's work is done in its order, and what comes next stands behind everybody
+    else's: at most one answer of each, and `threads` in all, are worked on, and kept in memory twice, at once.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="texts")
+        self._lock = Lock()
+        self._waiting: dict[
+            int, deque[Callable[[], None]]
+        ] = {}  # of the owners that have a turn, or wait for one
+
+    def submit(self, owner: object, work: Callable[[], T]) -> Future[T]:
+        """What `work` will return. One that is cancelled before its turn is left out."""
+        future: Future[T] = Future()
+        name = id(owner)
+        job = partial(self._do, name, future, work)
+        with self._lock:
+            if name in self._waiting:
+                self._waiting[name].append(job)
+            else:
+                self._waiting[name] = deque()
+                self._threads.submit(job)
+        return future
+
+    def _do(self, name: int, future: Future[T], work: Callable[[], T]) -> None:
+        try:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it goes to who waits for the result
+            future.set_exception(error)
+        finally:
+            with self._lock:
+                if self._waiting[name]:
+                    self._threads.submit(self._waiting[name].popleft())
+                else:
+                    del self._waiting[name]
+
+
+# Not many: a thread at work keeps the loop waiting for up to five milliseconds, and several of them do so in turn
+# (https://docs.python.org/3/library/sys.html#sys.setswitchinterval).
+_TURNS = Turns(3)
+
+
 async def beside(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns, done in that thread; it shares nothing that changes."""
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, partial(work, *args, **kwargs))
+    """What `work` returns, done in one of those threads; it shares nothing that changes.
+
+    Its owner is whose method it is; a function owns itself.
+    """
+    owner = getattr(work, "__self__", work)
+    return await asyncio.wrap_future(_TURNS.submit(owner, partial(work, *args, **kwargs)))
 
 
 async def redacted(redact: Callable[[str], str], text: str) -> str:
     """The same as `redact(text)`, with turns for everybody else in between where it is long."""
     if len(text) <= PIECE:
         return redact(text)
-    told, found = in_pieces(redact, text), list[str]()
-    while (part := await beside(next, told, None)) is not None:
+    piece = partial(next, in_pieces(redact, text), None)
+    found = list[str]()
+    while (part := await beside(piece)) is not None:
         found.append(part)
     return "".join(found)
 

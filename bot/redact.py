@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -24,6 +26,10 @@ from bot.redact_shapes import (
 __all__ = ["REDACTED", "Redactor", "hides"]
 
 _WORD = 500  # characters; what is longer is a document, not a secret
+_NUMBERS = frozenset([int, float, bool, type(None)])
+_SHORT, _REMEMBERED = 64, 4096  # characters of a text that is remembered, and how many are
+_ENCODED = 8  # characters of a known value that is looked for in base64 as well
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _BETWEEN = " \n\t,;\"'{}[]()&<>|"  # what stands between words
 
 
@@ -34,14 +40,17 @@ class Redactor:
     """
 
     def __init__(self, patterns: Iterable[str] = (), known_values: Iterable[str] = ()) -> None:
-        self._known = tuple(sorted({v for v in known_values if len(v) >= 4}, key=len, reverse=True))
+        known = {v for v in known_values if len(v) >= 4}
+        self._known = _Known(known)
+        self._encoded = _Known({part for v in known if len(v) >= _ENCODED for part in _base64(v)})
         self._extra = tuple(re.compile(pattern) for pattern in patterns)
 
     def redact(self, text: str) -> str:
         """The text with each secret replaced by ‹redacted›; the same object where there is none."""
-        for value in self._known:
-            if value in text:
-                text = text.replace(value, REDACTED)
+        for value in self._known.within(text):
+            text = text.replace(value, REDACTED)
+        for part in self._encoded.within(text):
+            text = _without_words(text, part)
         for pattern in self._extra:
             text = pattern.sub(_kept, text)
         lowered = _lowered(text)
@@ -64,29 +73,100 @@ class Redactor:
         What stands under a key that names a secret goes as a whole, be it a text, a list or an object; counts and
         switches stay.
         """
-        return _deep(value, self.redact)
+        return _Pass(self.redact).clean(value)
 
 
-def _deep(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        pair = _named(value)
+class _Known:
+    """Texts to be found in others, the longest first; those that are longer than the other cannot be in it."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = sorted(texts, key=lambda text: (-len(text), text))
+        self._lengths = [-len(text) for text in self._texts]
+
+    def within(self, text: str) -> Iterator[str]:
+        """Those that are in it; when it is longer than all, all have to be looked for."""
+        for number in range(bisect_left(self._lengths, -len(text)), len(self._texts)):
+            if self._texts[number] in text:
+                yield self._texts[number]
+
+
+def _base64(value: str) -> Iterator[str]:
+    """What stands in every base64 of a text with this value in it, as of `user:password` (RFC 7617, 2).
+
+    Three bytes become four letters, so there are three ways for it to begin; the first and the last letter may hold
+    bits of what stands beside it, and are left out.
+    """
+    data = value.encode()
+    for before, skipped in ((0, 0), (1, 2), (2, 3)):
+        yield b64encode(b"\0" * before + data).decode()[skipped : (before + len(data)) * 8 // 6]
+
+
+def _without_words(text: str, part: str) -> str:
+    """The text without each word of base64 that `part` is in."""
+    parts = text.split(part)
+    ends = [parts[0].rstrip(_LETTERS), *(p.strip(_LETTERS) for p in parts[1:-1]), parts[-1].lstrip(_LETTERS)]
+    return REDACTED.join(ends)
+
+
+class _Pass:
+    """One run over some data. A server's answer may hold a million numbers, or the same keys and words over and over:
+    the former are let through at a glance, the latter are looked at once.
+    """
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        self._texts: dict[str, str] = {}
+        self._names: dict[str, bool] = {}
+
+    def clean(self, value: Any) -> Any:
+        """The value without secrets; what is no data stays as it is."""
+        kind = type(value)
+        if kind in _NUMBERS:
+            return value
+        if kind is list:
+            return [item if type(item) in _NUMBERS else self.clean(item) for item in value]
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*map(self.clean, value))
+        if isinstance(value, list | tuple | set | frozenset):
+            return type(value)(map(self.clean, value))
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(
+                value, **{f.name: self.clean(getattr(value, f.name)) for f in fields(value) if f.init}
+            )
+        return value
+
+    def _mapping(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
         return {
-            _deep(key, redact): REDACTED
-            if hides(key, item) or (pair and str(key).lower() == "value" and hides(pair, item))
-            else _deep(item, redact)
+            self.clean(key): REDACTED
+            if self._hides(key, item) or (_values(key) and self._hides(_named(value), item))
+            else self.clean(item)
             for key, item in value.items()
         }
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_deep(item, redact) for item in value))
-    if isinstance(value, list | tuple | set | frozenset):
-        return type(value)(_deep(item, redact) for item in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(
-            value, **{f.name: _deep(getattr(value, f.name), redact) for f in fields(value) if f.init}
-        )
-    return value
+
+    def _text(self, text: str) -> str:
+        if len(text) > _SHORT:
+            return self._redact(text)
+        found = self._texts.get(text)
+        if found is None:
+            found = self._redact(text)
+            if len(self._texts) < _REMEMBERED:
+                self._texts[text] = found
+        return found
+
+    def _hides(self, key: Any, value: Any) -> bool:
+        """As `hides`."""
+        if not isinstance(key, str):
+            return False
+        names = self._names.get(key)
+        if names is None:
+            names = names_secret(key)
+            if len(self._names) < _REMEMBERED:
+                self._names[key] = names
+        return names and _tells(key, value)
 
 
 def hides(key: Any, value: Any) -> bool:
@@ -109,6 +189,10 @@ def _tells(key: str, value: Any) -> bool:
     return isinstance(value, bytes) and bool(value)
 
 
+def _values(key: Any) -> bool:
+    return isinstance(key, str) and len(key) == 5 and key.lower() == "value"
+
+
 def _named(pair: Mapping[Any, Any]) -> Any:
     """What the value of `{"name": "DB_PASSWORD", "value": "x"}` is called; None where this is no such pair."""
     return next((item for key, item in pair.items() if str(key).lower() in ("name", "key")), None)
@@ -127,7 +211,10 @@ def _thorough(text: str, lowered: str) -> str:
             text, lowered = _cut(text, cuts), _cut(lowered, cuts)
     for hints, pattern in CASED:
         if any(hint in lowered for hint in hints):
-            cuts = [(*found.span(), REDACTED) for found in pattern.finditer(text)]
+            cuts = [
+                (found.end(1) if pattern.groups else found.start(), found.end(), REDACTED)
+                for found in pattern.finditer(text)
+            ]
             text, lowered = _cut(text, cuts), _cut(lowered, cuts)
     if "</" in lowered and (cuts := list(_assigned(ELEMENT, text, lowered))):
         text = _cut(text, cuts)

@@ -192,6 +192,14 @@ _LOWER: tuple[tuple[tuple[str, ...], str], ...] = (
         r"(cookie[\"'`\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'`\\\[]{0,4}[\w.$%~-]{1,100}+=)(?>(?:=\"[^\"\n]*+|[^\n\"'`\\])+)",
     ),
     (("bearer",), r"(bearer(?<!\wbearer)\s{1,3})(?=[^\s\"'\d]{0,200}\d)[\w.~+/=-]{8,}+"),
+    # Base64 is told from words by digits and by how it is filled up; what has neither, by capitals within (below).
+    (
+        ("basic",),
+        (
+            r"(basic(?<!\wbasic)\s{1,3}+)(?=[a-z0-9+/]{0,200}?(?:\d|={1,2}(?!\w)))(?=\d{0,200}+[a-z+/])"
+            r"[a-z0-9+/]{8,}+={0,2}+(?![\w-])"
+        ),
+    ),
     (
         ("--pass", "-pass", "-token", "-secret", "-api-key"),
         (
@@ -221,7 +229,15 @@ _LOWER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("://",), r"(://)[^/:@\s'\"<>]{20,}+@"),
     (("hooks.slack.com",), r"(hooks\.slack\.com/(?:services|workflows)/)[\w/]{8,}+"),
 )
+# Here, too, what group 1 matches is kept, where there is one.
 _CASED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("basic",),
+        (
+            r"(asic(?<=[Bb]asic)(?<!\w.asic)\s{1,3}+)(?=[A-Za-z0-9+/]{0,200}?[a-z][A-Z])"
+            r"(?>(?:[A-Za-z0-9+/]{4}){2,})(?![\w+/=-])"
+        ),
+    ),
     (("akia", "asia"), r"A(?:KIA|SIA)(?<!\w.{4})[0-9A-Z]{16}\b"),
     (("eyj",), r"eyJ(?<![\w-]...)[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*+){0,3}"),
     (("xox",), r"xox[abeoprs]-[\w-]{8,}+"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -27,6 +28,7 @@ from incidents.wording import span
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _LONG = 86_400  # seconds; a silence beyond a day is likely to be forgotten
+_TOLD = 3  # other silences that are named
 _MANY = 10  # alerts that a silence may hush before it counts as broad
 
 
@@ -55,7 +57,7 @@ class AlertmanagerTarget:
         if verb == "silence":
             return await self._silence(str(args["matchers"]), int(args["seconds"]), args.get("why"))
         if verb == "unsilence":
-            return await self._unsilence(str(args["what"]))
+            return await self._unsilence(str(args["what"]), args.get("mark"))
         raise RefusedError(f"Alertmanager knows no {verb}.")
 
     async def _silence(self, text: str, seconds: int, why: str | None) -> Plan:
@@ -65,7 +67,8 @@ class AlertmanagerTarget:
             raise RefusedError(
                 f"{shown(what)} fits alerts without such labels, too, that is, nearly all; name those to be silent."
             )
-        there = _same((await silences(self._link, self._clock))[0], wanted)
+        found, _ = await silences(self._link, self._clock)
+        there = _same(found, wanted)
         if there is not None:
             raise RefusedError(f"{what} is silent already, until {there.ends:%Y-%m-%d %H:%M} UTC.")
         hushed = await firing(self._link, wanted)
@@ -88,16 +91,21 @@ class AlertmanagerTarget:
             undo={
                 "line": f"unsilence {what}",
                 "verb": "unsilence",
-                "args": {"what": what},
-                "label": "heard again",
+                "args": {"what": what, "mark": self._digest(found, wanted, seconds, why)},
+                "label": "no silence",
             },
             done=f"{what} is silent for {span(seconds)}",
         )
 
-    async def _unsilence(self, what: str) -> Plan:
-        there = self._named((await silences(self._link, self._clock))[0], what)
+    async def _unsilence(self, what: str, mark: str | None) -> Plan:
+        """End the silence that is named; with `mark` the one that bears it, and no other of these matchers."""
+        found, _ = await silences(self._link, self._clock)
+        there = self._named(found, what, mark)
         if there is None:
+            if mark is not None:
+                raise RefusedError(_over(what, _same(found, matchers(what))))
             raise RefusedError(f"There is no silence {shown(what)}; `/silences` lists those that there are.")
+        others = await self._others(found, there)
         name = what if _ID.fullmatch(what) else written(there.matchers)
         return Plan(
             command="unsilence",
@@ -105,7 +113,7 @@ class AlertmanagerTarget:
             summary=f"end the silence of {written(there.matchers)}",
             target="alertmanager",
             verb="unsilence",
-            args={"what": name},
+            args={"what": name, **({"mark": mark} if mark is not None else {})},
             subject=f"alertmanager:{written(there.matchers)}",
             identity=self._link.url,
             before={"silence": there.id},
@@ -115,13 +123,27 @@ class AlertmanagerTarget:
                 f"it would end by itself at {there.ends:%Y-%m-%d %H:%M} UTC",
                 f"made by {there.by or 'nobody'}",
             ),
-            done=f"{written(there.matchers)} is heard again",
+            done=_done(there, others),
         )
 
-    def _named(self, found: list[Silence], what: str) -> Silence | None:
+    def _named(self, found: list[Silence], what: str, mark: str | None) -> Silence | None:
+        if mark is not None:
+            ours = (s for s in found if s.alive and s.by == BY and s.matchers == matchers(what))
+            return next((s for s in ours if s.comment.endswith(f" {mark}]")), None)
         if _ID.fullmatch(what):
             return next((s for s in found if s.id == what and s.alive), None)
         return _same(found, matchers(what))
+
+    def _digest(
+        self, found: list[Silence], wanted: tuple[Matcher, ...], seconds: int, why: str | None
+    ) -> str:
+        """What a silence bears by which its way back finds it, and a later one of the same words does not bear.
+
+        Numbers begin anew with a new log, and another bot has such numbers, too.
+        """
+        before = sorted(s.id for s in found if s.matchers == wanted)
+        words = "\n".join([self._link.url, written(wanted), str(seconds), why or "", *before])
+        return hashlib.sha256(words.encode()).hexdigest()[:10]
 
     # -- runs -------------------------------------------------------------------------------------
 
@@ -132,11 +154,11 @@ class AlertmanagerTarget:
     def _state(self, plan: Plan, found: list[Silence]) -> dict[str, Any]:
         if plan.verb == "silence":
             return {"silenced": _same(found, matchers(str(plan.args["matchers"]))) is not None}
-        there = self._named(found, str(plan.args["what"]))
+        there = self._named(found, str(plan.args["what"]), plan.args.get("mark"))
         return {"silence": there.id if there is not None else None}
 
     async def run(self, plan: Plan, *, key: str, progress: Progress) -> Outcome:
-        """Do it, once; the comment of a silence holds `key`, as a mark."""
+        """Do it, once; the comment of a silence holds `key` and what its way back finds it by."""
         found, now = await silences(self._link, self._clock)
         if plan.identity != self._link.url or self._state(plan, found) != dict(plan.before):
             raise TargetError("Alertmanager is no longer as it was planned, so nothing was changed.")
@@ -151,11 +173,33 @@ class AlertmanagerTarget:
                     "comment": _comment(plan, key),
                 }
                 await self._link.change("POST", "/api/v2/silences", json=body)
-            else:
-                await self._link.change("DELETE", f"/api/v2/silence/{plan.before['silence']}")
+                return Outcome("done", plan.done, dict(plan.after))
+            await self._link.change("DELETE", f"/api/v2/silence/{plan.before['silence']}")
         except BrokenError as error:
             return await self._unknown(plan, str(error))
-        return Outcome("done", plan.done, dict(plan.after))
+        return await self._ended(plan)
+
+    async def _ended(self, plan: Plan) -> Outcome:
+        """After the server has said yes: whether the silence is over, and who holds such alerts still."""
+        try:
+            found, _ = await silences(self._link, self._clock)
+            ended = next((s for s in found if s.id == plan.before["silence"]), None)
+            if ended is not None and ended.alive:
+                return Outcome("unknown", "Alertmanager said yes, and shows the silence as it was.")
+            return Outcome("done", await self._heard(plan, found, ended), dict(plan.after))
+        except TargetError as error:
+            text = f"the silence was ended; whether others hold such alerts does not show: {error}"
+            return Outcome("done", text.rstrip("."), dict(plan.after))
+
+    async def _heard(self, plan: Plan, found: list[Silence], ended: Silence | None) -> str:
+        return _done(ended, await self._others(found, ended)) if ended is not None else plan.done
+
+    async def _others(self, found: list[Silence], one: Silence) -> list[Silence]:
+        """Which silences hold the same alerts, by the same matchers or by wider ones."""
+        firm = {ident for alert in await firing(self._link, one.matchers) for ident in alert.silences}
+        others = (s for s in found if s.state == "active" and s.id != one.id)
+        held = (s for s in others if s.matchers == one.matchers or s.id in firm)
+        return sorted(held, key=lambda s: (s.ends, s.id))
 
     async def _unknown(self, plan: Plan, why: str) -> Outcome:
         try:
@@ -174,11 +218,12 @@ class AlertmanagerTarget:
             wanted = matchers(str(plan.args["matchers"]))
             # One that has ended may be that of an earlier log, whose numbers were the same.
             same = (s for s in found if s.alive and s.by == BY and s.matchers == wanted)
-            marked = (s for s in same if s.comment.endswith(_mark(key)))
+            marked = (s for s in same if s.comment.endswith(_mark(plan, key)))
             return Outcome("done", plan.done, self._state(plan, found)) if any(marked) else None
-        if any(s.id == plan.before["silence"] and s.alive for s in found):
+        ended = next((s for s in found if s.id == plan.before["silence"]), None)
+        if ended is not None and ended.alive:
             return None
-        return Outcome("done", plan.done, dict(plan.after))
+        return Outcome("done", await self._heard(plan, found, ended), dict(plan.after))
 
     async def cancel(self, plan: Plan, *, key: str) -> bool:
         """It is done at once."""
@@ -221,11 +266,26 @@ def _hushes(count: int) -> str:
 
 
 def _comment(plan: Plan, key: str) -> str:
-    return f"{plan.args.get('why') or 'Asked for and approved in chat'} {_mark(key)}"
+    return f"{plan.args.get('why') or 'Asked for and approved in chat'} {_mark(plan, key)}"
 
 
-def _mark(key: str) -> str:
-    return f"[watchbell {key}]"
+def _mark(plan: Plan, key: str) -> str:
+    assert plan.undo is not None
+    return f"[watchbell {key} {plan.undo['args']['mark']}]"
+
+
+def _done(ended: Silence, others: list[Silence]) -> str:
+    """That a silence is over is all that is claimed where others hold such alerts, or may do so later."""
+    told = "; ".join(each.told for each in others[:_TOLD])
+    more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
+    held = f"; such alerts stay silent by {told}{more}" if others else ""
+    return f"the silence of {written(ended.matchers)} has ended{held}"
+
+
+def _over(what: str, other: Silence | None) -> str:
+    """Why a way back is none: what it would end has ended, and what another silence holds is left to that."""
+    rest = f" It is silent still by {other.told}, which is another one." if other is not None else ""
+    return f"The silence of {what} that was made then has ended already.{rest}"
 
 
 def build(site: Site) -> dict[str, Target]:

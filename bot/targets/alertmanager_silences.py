@@ -33,14 +33,20 @@ class Silence:
         """Whether it silences something, now or from its begin on."""
         return self.state in ("active", "pending")
 
+    @property
+    def told(self) -> str:
+        """`4f1c… of bob until 2026-01-03 02:30 UTC`."""
+        return f"{self.id} of {self.by or 'nobody'} until {self.ends:%Y-%m-%d %H:%M} UTC"
+
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """An alert that fires: its labels, since when, and whether it is silenced or inhibited."""
+    """An alert that fires: its labels, since when, whether it is silenced or inhibited, and by which silences."""
 
     labels: Mapping[str, str]
     since: datetime
     quiet: str
+    silences: tuple[str, ...] = ()
 
 
 async def silences(link: HttpLink, clock: Clock) -> tuple[list[Silence], datetime]:
@@ -109,8 +115,9 @@ def _silence(raw: Mapping[str, Any]) -> Silence:
 
 def _firing(raw: Mapping[str, Any]) -> Firing:
     status = raw["status"]
-    quiet = "silenced" if status.get("silencedBy") else "inhibited" if status.get("inhibitedBy") else ""
-    return Firing({str(k): str(v) for k, v in raw["labels"].items()}, _time(raw["startsAt"]), quiet)
+    by = tuple(str(each) for each in status.get("silencedBy") or ())
+    quiet = "silenced" if by else "inhibited" if status.get("inhibitedBy") else ""
+    return Firing({str(k): str(v) for k, v in raw["labels"].items()}, _time(raw["startsAt"]), quiet, by)
 
 
 def _time(text: Any) -> datetime:

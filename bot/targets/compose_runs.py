@@ -7,12 +7,14 @@ from typing import Any
 
 from bot.targets.compose_link import FailedError
 from bot.targets.compose_plans import state
-from bot.targets.compose_stack import Container, Stack, identity, later
+from bot.targets.compose_stack import Container, Stack, count_of, identity, later
 from bot.targets.compose_steps import HalfError, Step, Work
 from bot.targets.http_link import BrokenError
 from commands.actions import Outcome, Plan, Progress, TargetError
 from incidents.ports import RefusedError
 from incidents.wording import listed
+
+_NAMED = 10  # containers that are named one by one
 
 
 class Runner:
@@ -142,7 +144,9 @@ def _shows(plan: Plan, found: list[Container]) -> str:
     """What the engine says now, for an outcome that is no success."""
     if not found:
         return "Docker shows no container of it."
-    words = [f"{each.short} {each.health or each.state}" for each in found[:10]]
+    words = [f"{each.short} {each.health or each.state}" for each in found[:_NAMED]]
+    if len(found) > _NAMED:
+        words.append(f"{len(found) - _NAMED} more, so that {count_of(found)} of {len(found)} run")
     limits = f", memory {state(found, {'memory': ''})['memory']}" if plan.verb == "memory" else ""
     return f"Docker shows {listed(words)}{limits}."
 

@@ -38,17 +38,24 @@ class Limits:
 
 
 class Breaker:
-    """Counts calls without an answer; says no while the target rests."""
+    """Counts calls without an answer; says no while the target rests.
+
+    A rest that is looked at never lasts longer than a whole one from then on: the clock may have been put back.
+    """
 
     def __init__(self, title: str, limits: Limits, clock: Clock) -> None:
         self._title, self._limits, self._clock = title, limits, clock
+        self._rest = timedelta(seconds=limits.rest)
         self._failures = 0
         self._until: datetime | None = None
 
     def admit(self) -> None:
         """UnreachableError while the target rests; afterwards a call may try again."""
-        left = (self._until - self._clock.now()).total_seconds() if self._until else 0
-        if left > 0:
+        if self._until is None:
+            return
+        now = self._clock.now()
+        self._until = min(self._until, now + self._rest)
+        if (left := (self._until - now).total_seconds()) > 0:
             raise UnreachableError(
                 f"{self._title} did not answer {self._failures} times in a row, so it is left alone for now; "
                 f"try again in {span(max(1.0, round(left)))}."
@@ -58,7 +65,7 @@ class Breaker:
         """A call has ended; one answer makes up for all before."""
         self._failures = 0 if answered else self._failures + 1
         resting = self._failures >= self._limits.silent
-        self._until = self._clock.now() + timedelta(seconds=self._limits.rest) if resting else None
+        self._until = self._clock.now() + self._rest if resting else None
 
 
 class Guarded:

@@ -57,7 +57,7 @@ class PostgresTarget:
         return await observed(link, link, plan)
 
     async def run(self, plan: Plan, *, key: str, progress: Progress) -> Outcome:
-        """Do it; the connection is called by `key` for as long as it runs."""
+        """Do it; the connection is called by `key` and the plan for as long as it runs."""
         return await self._database(plan.args)[0].runner.run(plan, key, progress)
 
     async def follow(self, plan: Plan, *, key: str, progress: Progress) -> Outcome | None:
@@ -66,7 +66,7 @@ class PostgresTarget:
 
     async def cancel(self, plan: Plan, *, key: str) -> bool:
         """Stop ANALYZE and REINDEX; a signal cannot be called back."""
-        return plan.stoppable and await self._database(plan.args)[0].runner.cancel(key)
+        return plan.stoppable and await self._database(plan.args)[0].runner.cancel(plan, key)
 
     async def read(self, verb: str, **args: Any) -> Answer:
         """Look at something."""

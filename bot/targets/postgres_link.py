@@ -37,6 +37,7 @@ _DOORS = (
     ("in recovery mode", "is recovering from a crash"),
     ("does not exist", "has no such database or user"),
 )
+_SPACES = {ord("\r"): "\n", ord("\f"): " ", ord("\v"): " "}
 Row = tuple[Any, ...]
 
 
@@ -69,10 +70,13 @@ class Access:
 
 
 class _Lenient(Loader):
-    """Text whose bytes are no UTF-8 (a database in SQL_ASCII holds anything) is shown with escapes."""
+    """Text whose bytes are no UTF-8 (a database in SQL_ASCII holds anything) is shown with escapes.
+
+    Other white space than the usual becomes that: in a statement it parts words, and a return ends a comment.
+    """
 
     def load(self, data: Buffer) -> str:
-        plain = bytes(data).decode("utf-8", "backslashreplace")
+        plain = bytes(data).decode("utf-8", "backslashreplace").translate(_SPACES)
         return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in plain)
 
 
@@ -110,9 +114,9 @@ class Link:
                 return rows
 
     @asynccontextmanager
-    async def line(self, key: str) -> AsyncIterator[Line]:
-        """A connection for a change, which carries the change's key as its name for as long as it lives."""
-        line = await self._opened(f"{APPLICATION} {key}")
+    async def line(self, application: str) -> AsyncIterator[Line]:
+        """A connection for a change, which is called `application` for as long as it lives."""
+        line = await self._opened(application)
         try:
             yield line
         finally:
@@ -158,6 +162,10 @@ class Link:
             return UnreachableError(f"{self.title} did not answer within {span(self.timeout)}.")
         if "refused" in text and "pg_hba" not in text:
             return UnreachableError(f"{self.title} does not answer: connection to {self.place} refused.")
+        if "resolve host" in text or "host name" in text or isinstance(error, socket.gaierror):
+            return UnreachableError(
+                f"{self.title} is not to be found: nothing is known of the host of {self.place}."
+            )
         told = next((what for hint, what in _DOORS if hint in text), None)
         return UnreachableError(
             f"{self.title} {told or f'does not answer: the connection to {self.place} broke'}."

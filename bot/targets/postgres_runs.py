@@ -1,4 +1,4 @@
-"""How a change of a real PostgreSQL runs: sent once on a connection that carries its key, and proved after."""
+"""How a change of a real PostgreSQL runs: sent once on a connection that is called by it, and proved after."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Runner:
 
     async def run(self, plan: Plan, key: str, progress: Progress) -> Outcome:
         """Do it, once. TargetError: nothing was changed."""
-        async with self._link.line(key) as line:
+        async with self._link.line(_called(plan, key)) as line:
             identity, now = await observed(line, self._link, plan)
             if identity != plan.identity or dict(now) != dict(plan.before):
                 raise TargetError(
@@ -64,12 +64,12 @@ class Runner:
                 return await self._unknown(plan, str(error))
 
     async def follow(self, plan: Plan, key: str, progress: Progress) -> Outcome | None:
-        """After a crash: a statement that still runs carries the key, and is followed to its end.
+        """After a crash: a statement that still runs is called as this change is, and is followed to its end.
 
         A process that is gone, a table that was analysed once more and indexes in new files speak for themselves.
         A query that has ended may have ended by itself, so nothing is claimed of it.
         """
-        application = f"{APPLICATION} {key}"
+        application = _called(plan, key)
         while plan.verb in ("analyze", "reindex") and (found := await self._link.look(_MINE, application)):
             with suppress(TargetError):
                 await self._tell(plan, found[0][0], 0, progress)
@@ -82,9 +82,9 @@ class Runner:
             return None
         return Outcome("done", plan.done, dict(now))
 
-    async def cancel(self, key: str) -> bool:
-        """Stop the statement that carries the key; False where none does."""
-        rows = await self._link.look(_STOP, f"{APPLICATION} {key}")
+    async def cancel(self, plan: Plan, key: str) -> bool:
+        """Stop the statement of this change; False where it does not run."""
+        rows = await self._link.look(_STOP, _called(plan, key))
         return any(row[0] for row in rows)
 
     # -- processes --------------------------------------------------------------------------------
@@ -195,3 +195,8 @@ class Runner:
         shows: dict[str, Any] = dict(now) or {"role": found.role}
         told = ", ".join(f"{name}={value}" for name, value in shows.items())
         return Outcome("unknown", f"{why}. {self._link.title} shows {told}.")
+
+
+def _called(plan: Plan, key: str) -> str:
+    """The name of a change's connection: its number, and its plan, for another bot of that user counts as well."""
+    return f"{APPLICATION} {key}|{plan.hash[:10]}"

@@ -83,6 +83,56 @@ async def test_safety_20_every_part_of_an_answer(lines: int) -> None:
     assert told.text.count(REDACTED) == lines
 
 
+class Server:
+    """Somebody whose answers take a while to be worked on."""
+
+    def __init__(self) -> None:
+        self.go, self.began = threading.Event(), threading.Event()
+        self.begun: list[int] = []
+
+    def answer(self, number: int) -> int:
+        """Waits for its go."""
+        self.begun.append(number)
+        self.began.set()
+        assert self.go.wait(timeout=20), "nobody let it go on"
+        return number
+
+
+async def test_many_large_answers_of_one_server_hold_up_nobody_else() -> None:
+    """One of them is worked on, in its order, while another server's come and go."""
+    heavy, other = Server(), Server()
+    other.go.set()
+    waiting = [asyncio.create_task(beside(heavy.answer, number)) for number in range(8)]
+    assert await asyncio.to_thread(heavy.began.wait, 20)
+    for number in range(5):
+        assert await beside(other.answer, number) == number
+    assert await redacted(str, "a line\n" * PIECE) == "a line\n" * PIECE
+    assert heavy.begun == [0]
+    waiting[1].cancel()
+    await asyncio.wait(waiting[1:2])
+    heavy.go.set()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(done.pop(1), asyncio.CancelledError)
+    assert done == heavy.begun == [0, 2, 3, 4, 5, 6, 7]
+
+
+async def test_one_that_is_given_up_on_keeps_its_turn_until_it_ends() -> None:
+    """Otherwise those that nobody waits for any more would take every thread."""
+    heavy, other = Server(), Server()
+    other.go.set()
+    given_up = [asyncio.create_task(beside(heavy.answer, number)) for number in range(6)]
+    assert await asyncio.to_thread(heavy.began.wait, 20)
+    for task in given_up:
+        task.cancel()
+    await asyncio.wait(given_up)
+    last = asyncio.create_task(beside(heavy.answer, 9))
+    assert await beside(other.answer, 1) == 1
+    assert len(heavy.begun) == 1
+    heavy.go.set()
+    assert await last == 9
+    assert heavy.begun == [0, 9]
+
+
 async def test_what_fails_there_fails_here() -> None:
     """An error comes to whoever waits, as it is."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 import time
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -40,6 +43,10 @@ SECRETS = [
     ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
     ("authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
     ("curl -H 'X: Bearer abc1234567'", "abc1234567"),
+    ('["Authorization", "Basic d2I6Wng5QHEvV20rNzcha2s="]', "d2I6Wng5"),
+    ("the header Basic dXNlcjpwYXNz is refused", "dXNlcjpwYXNz"),
+    ("sent BASIC ZGVtbzp0aGV5IHNheQ==, twice", "ZGVtbzp0aGV5"),
+    ("basic YWRtaW46YWRtaW4=.", "YWRtaW46"),
     ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "16C7e42F"),
     ("github_pat_11AAAAAAA0aaaaaaaaaaaaaaaa", "11AAAAAAA0"),
     ("glpat-abcdefghij0123456789", "abcdefghij"),
@@ -142,6 +149,9 @@ SHAPES = [
 ]
 
 ORDINARY = [
+    "basic authentication=required, basic auth/authorization",
+    "Basic HealthCheck passed, BASIC AUTHENTICATION failed, visual basic 6",
+    "a basic configuration of 12 replicas",
     "the replica lags by 40 s, looking at the proxy now",
     "/scale realtime 10 for 30m",
     "tokens: 120 per provider, max_tokens=4096",
@@ -334,6 +344,52 @@ def test_what_somebody_else_cut_off_loses_its_last_word() -> None:
     assert redactor.beginning("x" * 501) == "x" * 501
 
 
+@pytest.mark.parametrize("user", ["", "w", "wb", "bot", "watchbell"])
+def test_a_known_value_is_found_in_base64(user: str) -> None:
+    """As a server repeats the header that it was sent; the user may be of any length."""
+    password = "Zx9@q/Wm+77!kk"
+    redactor = Redactor(known_values=[password, "short"])
+    sent = base64.b64encode(f"{user}:{password}".encode()).decode()
+    assert redactor.redact(f'{{"got": "{sent}", "and": "{sent}"}}') == (
+        f'{{"got": "{REDACTED}", "and": "{REDACTED}"}}'
+    )
+    other = base64.b64encode(f"{user}:something else".encode()).decode()
+    assert redactor.redact(f'"{other}"') == f'"{other}"'
+
+
+def test_numbers_cost_nothing_and_what_is_repeated_is_looked_at_once() -> None:
+    """A server may answer with a million of each; counted in calls of functions, one for each would be too many."""
+    data = {
+        "numbers": [1, 2.5, True, None] * 10_000,
+        "words": ["up", "token=abc123def"] * 10_000,
+        "rows": [{"name": "token", "Value": "x1y2z3"}, {"value": 7}] * 2,
+    }
+    calls = 0
+
+    def counting(frame: Any, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename.endswith("redact.py")
+
+    class Looking(Redactor):
+        looked: ClassVar[list[str]] = []
+
+        def redact(self, text: str) -> str:
+            self.looked.append(text)
+            return super().redact(text)
+
+    sys.setprofile(counting)
+    try:
+        told = Looking().redact_data({"numbers": data["numbers"]})
+    finally:
+        sys.setprofile(None)
+    assert told == {"numbers": data["numbers"]}
+    assert calls < 50
+    told = Looking().redact_data(data)
+    assert told["words"] == ["up", f"token={REDACTED}"] * 10_000
+    assert told["rows"][:2] == [{"name": "token", "Value": REDACTED}, {"value": 7}]
+    assert len(Looking.looked) < 50
+
+
 @dataclass(frozen=True)
 class Whole:
     word: str = "plain"
@@ -357,6 +413,11 @@ def test_nothing_to_find_is_the_same_object() -> None:
         "password:",
         "-----BEGIN PRIVATE KEY-----",
         "bearer ",
+        "basic ",
+        "basic a",
+        "basic aaaaaaaa",
+        "Basic aB",
+        "basic 1",
         "key ",
         'pwd="',
         "token is ",

@@ -132,6 +132,34 @@ async def test_a_change_of_several_is_stopped_between_two(
 # -- scale ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted", "told"),
+    [
+        (1, 3, "instance-manager-1 running and instance-manager-2 running."),
+        (14, 5, "instance-manager-10 running and 3 more, so that 13 of 13 run."),
+    ],
+)
+async def test_a_scaling_that_is_stopped_says_how_many_run(
+    server: EngineServer, reach: Reach, target: Target, there: int, wanted: int, told: str
+) -> None:
+    """Between two containers: what was made stays, what was not stopped goes on, and the outcome counts them."""
+    server.furnish({"instance-manager": Wanted(there)})
+    plan = await target.plan("scale", **ONE, replicas=wanted)
+
+    async def progress(done: int, total: int, what: str) -> None:
+        if done:
+            assert await target.cancel(plan, key="wb-1")
+
+    task = asyncio.ensure_future(target.run(plan, key="wb-1", progress=progress))
+    outcome = await reach.through(task)
+    assert outcome.kind == "failed"
+    assert outcome.text.startswith(
+        f"stopped after 1 of {abs(wanted - there)}, as asked. Docker shows instance-manager-1 "
+    )
+    assert outcome.text.endswith(told)
+    assert len(server.running("instance-manager")) == (2 if there == 1 else 13)
+
+
 async def test_a_copy_is_what_compose_would_have_made(
     server: EngineServer, reach: Reach, target: Target
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from bot.targets.guard import Guarded, Limits, UnreachableError
 from bot.targets.router import Routed, by_database, by_service, by_target
 from commands.actions import Answer, NoAnswerError, Outcome, Plan, TargetError
 from commands.catalogue import Catalogue, Service
-from incidents.ports import RefusedError
+from incidents.ports import Clock, RefusedError
 from tests.contracts.target_rigs import START
 from tests.targets.conftest import progress
 
@@ -78,7 +78,22 @@ class Slow:
         self.stopped = True
 
 
-def guarded(target: Slow, clock: VirtualClock, **limits: Any) -> Guarded:
+class Set:
+    """A clock that is set by hand, also back."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        """As it was set."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Nobody waits by it."""
+        raise NotImplementedError
+
+
+def guarded(target: Slow, clock: Clock, **limits: Any) -> Guarded:
     return Guarded(target, title="Redis (main)", limits=replace(Limits(), **limits), clock=clock)
 
 
@@ -140,6 +155,27 @@ async def test_one_that_is_silent_is_left_alone_for_a_while(error: Exception) ->
     with pytest.raises(type(error)):
         await target.read("ping")
     assert slow.calls == 8
+
+
+async def test_a_clock_that_is_put_back_makes_no_rest_longer() -> None:
+    """By an hour, in the middle of a rest: it ends after its fifteen seconds, counted from the next look."""
+    slow = Slow()
+    slow.go.set()
+    slow.error = UnreachableError("it is away.")
+    clock = Set()
+    target = guarded(slow, clock)
+    for _ in range(5):
+        with pytest.raises(UnreachableError, match="it is away"):
+            await target.read("ping")
+    clock.at -= timedelta(hours=1)
+    slow.error = None
+    with pytest.raises(UnreachableError, match="try again in 15 s"):
+        await target.read("ping")
+    clock.at += timedelta(seconds=14)
+    with pytest.raises(UnreachableError, match="try again in 1 s"):
+        await target.read("ping")
+    clock.at += timedelta(seconds=1)
+    assert (await target.read("ping")).headline == "ping"
 
 
 async def test_who_says_no_is_there() -> None:

@@ -24,6 +24,7 @@ from tests.targets.conftest import progress
 from tests.targets.postgres_world import SECRET, USER, Shop, fields, on_postgres, shared, target_of
 
 Make = Callable[..., Target]
+PRIVATE = "anna@example.com"  # nothing of it looks like a secret
 
 
 @pytest.fixture
@@ -114,6 +115,90 @@ async def test_safety_20_values_in_statements_are_never_shown(target: Target, sh
 def test_texts_are_masked_as_the_server_reads_them(statement: str, expected: str) -> None:
     """Quotes, escapes, dollar quotes, and statements that the server cuts off within a text."""
     assert masked(statement, Redactor()).replace("'…'", "").split() == expected.split()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "/* user's cart */ SELECT '{0}'",
+        "/* a /* user's */ ' */ SELECT '{0}'",
+        "/*/ ' */ SELECT '{0}' /**/",
+        "/* {0}",
+        "/* a /* b */ {0}",
+        "-- user's cart\nSELECT '{0}'",
+        "SELECT 1 -- {0}",
+        "SELECT 1+-- '\n'{0}'",
+        "SELECT 1*/* ' */'{0}'",
+        "SELECT 1 AS \"it's\", '{0}'",
+        'SELECT 1 AS "a""\'", \'{0}\'',
+        "SELECT 1 AS U&\"d'\", '{0}'",
+        'SELECT 1 AS "cut off {0}',
+        "SELECT U&'d''{0}', '{0}'",
+        "SELECT E'a\\'{0}' 'b'",
+        "SELECT e'a\\\\', '{0}'",
+        "SELECT E'a'\n'b\\'{0}'",
+        "SELECT 'a\\'{0}'",
+        "SELECT 'a\\', '{0}'",
+        "SELECT B'0', X'ff', N'{0}'",
+        "SELECT $a$it's$b$ {0} $a$, '{0}'",
+        "SELECT $$it's {0}$$, '{0}'",
+        "SELECT $1$$it's {0}$$, '{0}'",
+        "SELECT $ä$it's {0}$ä$, '{0}'",
+        "SELECT a$b$, '{0}', c$b$",
+        "SELECT nameE'\\', '{0}'",
+        "SELECT $a$ {0}",
+        "SELECT $ab{0}",
+    ],
+)
+def test_safety_20_comments_and_names_hide_no_text(statement: str) -> None:
+    """An apostrophe in one is none; a comment may hold anything, so nothing of it is shown, either."""
+    told = masked(statement.format(PRIVATE), Redactor())
+    assert PRIVATE not in told
+    assert "…" in told
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("/* it's /* nested */ so */ SELECT a/b - c, 'x'", "/*…*/ SELECT a/b - c, '…'"),
+        (
+            "SELECT 1 -- it's\nFROM \"it's\" WHERE a->>'b' = $1",
+            "SELECT 1 /*…*/ FROM \"it's\" WHERE a->>'…' = $1",
+        ),
+        (
+            "SELECT a$1, b FROM tableE WHERE c = 'd\\\\' AND e",
+            "SELECT a$1, b FROM tableE WHERE c = '…' AND e",
+        ),
+        ('SELECT U&"a", $ä_1$b$ä_1$ FROM größe', "SELECT U&\"a\", '…' FROM größe"),
+        ("SELECT E'a\\'' FROM b", "SELECT '…' FROM b"),
+        ("SELECT 'a\\'' FROM b", "SELECT '…'"),
+    ],
+)
+def test_what_is_no_text_stays(statement: str, expected: str) -> None:
+    """Names, numbers and signs, on one line."""
+    assert masked(statement, Redactor()) == expected
+
+
+def test_a_long_statement_is_masked_in_one_pass() -> None:
+    """Every sign that could open something, over and over; what was run over is not run over again."""
+    for part in ("/*", "'", "$", "$a", "$a$", '"', "E'\\", "--", "*/", "a$", "'\\", "/**/", "''", '""'):
+        masked(part * 200_000, Redactor())
+
+
+async def test_safety_20_the_servers_own_statements_are_read_as_it_reads_them(
+    target: Target, shop: Shop
+) -> None:
+    """It has taken each of these, with a return at the end of a comment."""
+    for query in (
+        f"/* user's cart */ SELECT pg_sleep(600), '{PRIVATE}' AS \"it's\", '{PRIVATE}'",
+        f"-- it's\rSELECT pg_sleep(600), E'it\\'s', '{PRIVATE}\n{PRIVATE}', $ä$'{PRIVATE}$ä$",
+        f"SELECT pg_sleep(600), E'a'\n'\\'{PRIVATE}', U&'!0041' UESCAPE '!', '{PRIVATE}' -- {PRIVATE}",
+    ):
+        pid = shop.sleeper(query=query)
+        plan = await target.plan("cancel", pid=str(pid))
+        told = shown(await target.read("activity")) + str(plan.to_data())
+        assert "SELECT pg_sleep(600)" in told
+        assert PRIVATE not in told
 
 
 async def test_slow_statements_or_how_to_count_them(target: Target, shop: Shop) -> None:
@@ -240,6 +325,28 @@ async def test_a_rebuild_that_was_stopped_says_what_it_left(target: Target, shop
     assert outcome.kind == "failed"
     assert "The old indexes are in use as before" in outcome.text
     assert await target.cancel(plan, key="wb-1") is False
+
+
+async def test_another_bot_of_the_same_user_is_not_stopped(target: Target, make: Make, shop: Shop) -> None:
+    """Its request has the same number, for each log begins at one; what it does is something else."""
+    holder = shop.client("holder")
+    holder.execute("BEGIN")
+    holder.execute("INSERT INTO orders VALUES (9999, 'x')")
+    plan, other = (
+        await target.plan("reindex", what="orders_name"),
+        await target.plan("reindex", what="orders"),
+    )
+    running = asyncio.ensure_future(ran(target, plan))
+    while shop.count("wb-1") == 0:
+        assert not running.done()
+        await asyncio.sleep(0)
+    second = make(shop.server.port)
+    assert await second.cancel(other, key="wb-1") is False
+    following = await second.follow(other, key="wb-1", progress=progress)
+    assert following is None
+    assert not running.done()
+    holder.execute("COMMIT")
+    assert (await running).kind == "done"
 
 
 async def test_safety_10_a_statement_that_outlives_the_bot_is_followed(
