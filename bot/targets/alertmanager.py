@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bot.chat_check import Line, right
 from bot.targets.alertmanager_matchers import Matcher, broad, everything, matchers, written
@@ -24,7 +25,7 @@ from bot.targets.http_link import BrokenError, HttpLink, access
 from commands.actions import Answer, Outcome, Plan, Progress, Target, TargetError
 from commands.values import shown, spoken
 from incidents.ports import Clock, RefusedError
-from incidents.wording import span
+from incidents.wording import Wording, span
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _LONG = 86_400  # seconds; a silence beyond a day is likely to be forgotten
@@ -37,8 +38,8 @@ class AlertmanagerTarget:
 
     name = "alertmanager"
 
-    def __init__(self, link: HttpLink, clock: Clock, environment: str) -> None:
-        self._link, self._clock, self._environment = link, clock, environment
+    def __init__(self, link: HttpLink, clock: Clock, environment: str, words: Wording) -> None:
+        self._link, self._clock, self._environment, self._words = link, clock, environment, words
 
     async def read(self, verb: str, **args: Any) -> Answer:
         """`alerts`, those that fit; `silences`."""
@@ -47,7 +48,7 @@ class AlertmanagerTarget:
             found = await firing(self._link, matchers(str(wanted)) if wanted else ())
             return alerts_answer(found, self._clock.now())
         if verb == "silences":
-            return silences_answer(*await silences(self._link, self._clock), self._link.redact)
+            return silences_answer(*await silences(self._link, self._clock, self._words), self._link.redact)
         raise RefusedError(f"Alertmanager knows no {verb}.")
 
     # -- plans ------------------------------------------------------------------------------------
@@ -67,10 +68,10 @@ class AlertmanagerTarget:
             raise RefusedError(
                 f"{shown(what)} fits alerts without such labels, too, that is, nearly all; name those to be silent."
             )
-        found, _ = await silences(self._link, self._clock)
+        found, _ = await silences(self._link, self._clock, self._words)
         there = _same(found, wanted)
         if there is not None:
-            raise RefusedError(f"{what} is silent already, until {there.ends:%Y-%m-%d %H:%M} UTC.")
+            raise RefusedError(f"{what} is silent already, until {there.until}.")
         hushed = await firing(self._link, wanted)
         reasons = _broad(wanted, len(hushed), seconds)
         words = f"{what} {spoken(seconds)}{f' why={chr(34)}{why}{chr(34)}' if why else ''}"
@@ -99,7 +100,7 @@ class AlertmanagerTarget:
 
     async def _unsilence(self, what: str, mark: str | None) -> Plan:
         """End the silence that is named; with `mark` the one that bears it, and no other of these matchers."""
-        found, _ = await silences(self._link, self._clock)
+        found, _ = await silences(self._link, self._clock, self._words)
         there = self._named(found, what, mark)
         if there is None:
             if mark is not None:
@@ -120,7 +121,7 @@ class AlertmanagerTarget:
             after={"silence": None},
             environment=self._environment,
             notes=(
-                f"it would end by itself at {there.ends:%Y-%m-%d %H:%M} UTC",
+                f"it would end by itself at {there.until}",
                 f"made by {there.by or 'nobody'}",
             ),
             done=_done(there, others),
@@ -149,7 +150,7 @@ class AlertmanagerTarget:
 
     async def observe(self, plan: Plan) -> tuple[str, Mapping[str, Any]]:
         """The address, and whether it is silent, or which silence it is."""
-        return self._link.url, self._state(plan, (await silences(self._link, self._clock))[0])
+        return self._link.url, self._state(plan, (await silences(self._link, self._clock, self._words))[0])
 
     def _state(self, plan: Plan, found: list[Silence]) -> dict[str, Any]:
         if plan.verb == "silence":
@@ -159,7 +160,7 @@ class AlertmanagerTarget:
 
     async def run(self, plan: Plan, *, key: str, progress: Progress) -> Outcome:
         """Do it, once; the comment of a silence holds `key` and what its way back finds it by."""
-        found, now = await silences(self._link, self._clock)
+        found, now = await silences(self._link, self._clock, self._words)
         if plan.identity != self._link.url or self._state(plan, found) != dict(plan.before):
             raise TargetError("Alertmanager is no longer as it was planned, so nothing was changed.")
         try:
@@ -182,7 +183,7 @@ class AlertmanagerTarget:
     async def _ended(self, plan: Plan) -> Outcome:
         """After the server has said yes: whether the silence is over, and who holds such alerts still."""
         try:
-            found, _ = await silences(self._link, self._clock)
+            found, _ = await silences(self._link, self._clock, self._words)
             ended = next((s for s in found if s.id == plan.before["silence"]), None)
             if ended is not None and ended.alive:
                 return Outcome("unknown", "Alertmanager said yes, and shows the silence as it was.")
@@ -213,7 +214,7 @@ class AlertmanagerTarget:
         """After a crash: the mark proves a silence that lasts; one that has ended stays ended: its end is proved."""
         if plan.identity != self._link.url:
             return None
-        found, _ = await silences(self._link, self._clock)
+        found, _ = await silences(self._link, self._clock, self._words)
         if plan.verb == "silence":
             wanted = matchers(str(plan.args["matchers"]))
             # One that has ended may be that of an earlier log, whose numbers were the same.
@@ -291,7 +292,8 @@ def _over(what: str, other: Silence | None) -> str:
 def build(site: Site) -> dict[str, Target]:
     """The target of one server."""
     link = HttpLink("Alertmanager", str(site.section["url"]), access(site.section, site.redactor.redact))
-    target = AlertmanagerTarget(link, site.clock, str(site.section["environment"]))
+    words = Wording(zone=ZoneInfo(site.settings.zone))
+    target = AlertmanagerTarget(link, site.clock, str(site.section["environment"]), words)
     limits = Limits(at_once=int(site.section["at_once"]))
     guarded = Guarded(target, title=f"Alertmanager ({site.name})", limits=limits, clock=site.clock)
     return {"alertmanager": guarded}

@@ -11,7 +11,7 @@ from bot.targets.alertmanager_matchers import Matcher, from_data, written
 from bot.targets.http_link import HttpLink
 from commands.actions import Answer, Table, TargetError
 from incidents.ports import Clock
-from incidents.wording import span
+from incidents.wording import Wording, span
 
 BY = "watchbell"  # who made a silence, where it was the bot
 _ROWS = 100
@@ -19,12 +19,13 @@ _ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """One silence; `state` is active, pending or expired."""
+    """One silence; `state` is active, pending or expired, `until` when it ends, as people read it."""
 
     id: str
     matchers: tuple[Matcher, ...]
     state: str
     ends: datetime
+    until: str
     by: str
     comment: str
 
@@ -35,8 +36,8 @@ class Silence:
 
     @property
     def told(self) -> str:
-        """`4f1c… of bob until 2026-01-03 02:30 UTC`."""
-        return f"{self.id} of {self.by or 'nobody'} until {self.ends:%Y-%m-%d %H:%M} UTC"
+        """`4f1c… of bob until 03:30 CET`."""
+        return f"{self.id} of {self.by or 'nobody'} until {self.until}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ class Firing:
     silences: tuple[str, ...] = ()
 
 
-async def silences(link: HttpLink, clock: Clock) -> tuple[list[Silence], datetime]:
+async def silences(link: HttpLink, clock: Clock, words: Wording) -> tuple[list[Silence], datetime]:
     """Every silence that is known, and what time it is there; TargetError where it cannot be told."""
     reply = await link.look("GET", "/api/v2/silences")
     try:
-        found = [_silence(each) for each in link.json(reply)]
+        found = [_silence(each, words, reply.at or clock.now()) for each in link.json(reply)]
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise TargetError(f"{link.title} sent silences that nobody understands.") from error
     return found, reply.at or clock.now()
@@ -76,19 +77,34 @@ def alerts_answer(found: list[Firing], now: datetime) -> Answer:
     quiet = f", {len(found) - loud} silenced or inhibited" if len(found) > loud else ""
     if not found:
         return Answer("alertmanager · no alert fires")
+    alike: dict[str, list[Firing]] = {}
+    for alert in found:
+        alike.setdefault(alert.labels.get("alertname", ""), []).append(alert)
     rows = tuple(
         (
             alert.labels.get("alertname", "–"),
-            alert.labels.get("service") or alert.labels.get("job") or alert.labels.get("instance", "–"),
+            alert.labels.get("service") or alert.labels.get("job") or "–",
             alert.labels.get("severity", "–"),
             span(max(0.0, (now - alert.since).total_seconds())),
+            _apart(alert, alike[alert.labels.get("alertname", "")]),
         )
         for alert in found[:_ROWS]
     )
-    table = Table(
-        ("ALERT", "SERVICE", "SEVERITY", "FOR"), rows, (3,), tuple(alert.quiet for alert in found[:_ROWS])
-    )
+    quiet_ones = tuple(alert.quiet for alert in found[:_ROWS])
+    table = Table(("ALERT", "SERVICE", "SEVERITY", "FOR", "WHERE"), rows, (3,), quiet_ones)
     return Answer(f"alertmanager · {loud} firing{quiet}", table=table, file_name="alerts.txt")
+
+
+def _apart(alert: Firing, alike: list[Firing]) -> str:
+    """What tells an alert from the others of its name: labels that differ, else its instance or pod."""
+    told = {"alertname", "service", "job", "severity"}
+    differ = [
+        key
+        for key in sorted(alert.labels.keys() - told)
+        if any(other.labels.get(key) != alert.labels[key] for other in alike[:_ROWS])
+    ]
+    keys = differ or [key for key in ("instance", "pod") if key in alert.labels][:1]
+    return " ".join(f"{key}={alert.labels[key]}" for key in keys[:2]) or "–"
 
 
 def silences_answer(found: list[Silence], now: datetime, redact: Callable[[str], str]) -> Answer:
@@ -102,12 +118,14 @@ def silences_answer(found: list[Silence], now: datetime, redact: Callable[[str],
     return Answer(f"alertmanager · {len(alive)} silence{'s' if len(alive) != 1 else ''}", lines=lines)
 
 
-def _silence(raw: Mapping[str, Any]) -> Silence:
+def _silence(raw: Mapping[str, Any], words: Wording, now: datetime) -> Silence:
+    ends = _time(raw["endsAt"])
     return Silence(
         id=str(raw["id"]),
         matchers=from_data(raw["matchers"]),
         state=str(raw["status"]["state"]),
-        ends=_time(raw["endsAt"]),
+        ends=ends,
+        until=words.clock(ends, now),
         by=str(raw.get("createdBy", "")),
         comment=str(raw.get("comment", "")),
     )
