@@ -50,7 +50,8 @@ _STATEMENTS = (
 )
 _SLOW = (
     "SELECT calls, {mean}::float8, {total}::float8, left(query, 1000) FROM {view}"
-    " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 2 DESC LIMIT 10"
+    " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND userid <> (SELECT oid FROM pg_roles WHERE rolname = current_user) ORDER BY 2 DESC LIMIT 10"
 )
 _SIZE = "SELECT pg_size_pretty(pg_database_size(current_database()))"
 _TABLES = (
@@ -186,11 +187,15 @@ async def _slow(link: Link, redactor: Redactor) -> Answer:
             return off
         raise
     cells = tuple(
-        (f"{mean:,.1f} ms", f"{calls:,}", span(max(1, round(total / 1000))), masked(query, redactor))
+        (f"{mean:,.1f} ms", f"{calls:,}", _lasted(total), masked(query, redactor))
         for calls, mean, total, query in rows
     )
     heading = f"{link.title} · the {len(rows)} slowest statements, by their mean"
     return _tabled(heading, ("MEAN", "CALLS", "TOTAL", "STATEMENT"), cells, (0, 1, 2))
+
+
+def _lasted(milliseconds: float) -> str:
+    return span(round(milliseconds / 1000)) if milliseconds >= 1000 else f"{milliseconds:,.1f} ms"
 
 
 async def _size(link: Link, _redactor: Redactor) -> Answer:

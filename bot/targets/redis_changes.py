@@ -62,7 +62,9 @@ def maxmemory(seen: Seen, *, size: str) -> Plan:
         args={"size": typed(wanted)},
         before={"maxmemory": allowed(old)},
         after={"maxmemory": allowed(wanted)},
-        undo=_back(seen, "maxmemory", typed(old), size=typed(old)) if _in_bounds(old) else None,
+        undo=_back(seen, "maxmemory", typed(old), label=allowed(old), size=typed(old))
+        if _in_bounds(old)
+        else None,
         effect="danger" if evicts else "change",
         notes=tuple(notes),
         done=f"{seen.name} may use {allowed(wanted)}",

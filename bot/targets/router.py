@@ -86,7 +86,10 @@ def by_service(catalogue: Catalogue, parts: Mapping[str, Target]) -> Choose:
     def choose(args: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         given = {key: value for key, value in args.items() if key != "cluster"}
         service = catalogue.service(str(args["service"])) if args.get("service") else None
-        name = service.cluster if service is not None else args.get("cluster") or first
+        asked = args.get("cluster")
+        if service is not None and asked and asked != service.cluster:
+            raise RefusedError(f"{service.name} is in {service.cluster}, not in {shown(str(asked))}.")
+        name = service.cluster if service is not None else asked or first
         return str(name), given
 
     return choose

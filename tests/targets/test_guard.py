@@ -235,6 +235,8 @@ async def test_which_target_is_meant() -> None:
     catalogue = Catalogue(services={"api": Service("api", cluster="west")})
     choose = by_service(catalogue, parts)
     assert choose({"service": "api"}) == ("west", {"service": "api"})
+    with pytest.raises(RefusedError, match='api is in west, not in "east"'):
+        choose({"service": "api", "cluster": "east"})
     assert choose({"namespace": "x", "cluster": "west"}) == ("west", {"namespace": "x"})
     assert choose({"namespace": "x"}) == ("east", {"namespace": "x"})
     assert by_target(parts)({"target": "west"}) == ("west", {})
