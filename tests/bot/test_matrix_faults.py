@@ -154,9 +154,8 @@ async def waiting(folder: Path) -> int:
 
 def paged(found: Night, channel: str) -> datetime:
     """When alice was told there first that Kafka is down."""
-    said = found.records(channel, "say")
-    calls = [r for r in said if "Kafka" in (r.text or "") and (channel.startswith("@") or "alice" in r.to)]
-    return calls[0].at
+    said = found.records(channel, "page" if channel.startswith("@") else "say")
+    return next(r.at for r in said if "Kafka" in (r.text or "") and "alice" in r.to)
 
 
 async def test_a_whole_incident_within_the_default_limits(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ async def test_safety_17_what_telephones_and_slack_make_of_it(tmp_path: Path) ->
         assert "scale realtime 3 → 11" in chat.card(2)["text"]
         await chat.alice.says("! scale\u00a0realtime\u00a012")
         assert "scale realtime 3 → 12" in chat.card(3)["text"]
-        for line in ("!scale realtime —replicas=10", "@watchbell scale realtime “10”"):
+        for line in ("!scale realtime —replicas=10 for 30m", "@watchbell scale realtime “10” for 30m"):
             await chat.alice.says(line)
         assert await chat.actions() == 3
         await chat.grace.says("/incident open critical “Redis isn’t up” —service realtime", "#ops")
