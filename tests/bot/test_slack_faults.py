@@ -87,8 +87,8 @@ async def test_a_page_that_has_to_wait_goes_before_cosmetics(tmp_path: Path) -> 
 
 def _paged(found: Night, channel: str) -> list[object]:
     """When INC-2's page was said there."""
-    said = found.records(channel, "say")
-    return [r.at for r in said if "Kafka" in (r.text or "") and (r.to or channel == "@") and r.card is None]
+    said = found.records(channel, "page" if channel == "@" else "say")
+    return [r.at for r in said if "Kafka" in (r.text or "") and r.to and r.card is None]
 
 
 # -- what comes after a message, or after a channel ---------------------------------------------------
