@@ -14,6 +14,7 @@ from incidents.ports import RefusedError
 from incidents.wording import counted
 
 MODE = "MAINTENANCE_MODE"
+_ON = frozenset({"true", "1", "yes", "on"})  # how it is spelled, in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +122,36 @@ def rollback(seen: Seen, *, now: int, revision: int, image: str, **prints: Mappi
 # -- configuration --------------------------------------------------------------------------------
 
 
-def maintenance(seen: Seen, *, state: str, now: str | None) -> Plan:
-    """Its maintenance mode on or off; `now` is what the config map has, None where it has nothing."""
+def maintenance(seen: Seen, *, state: str, now: str | None, value: str | None = None) -> Plan:
+    """Its maintenance mode on or off; `now` is what the config map has, None where it has nothing.
+
+    `value` is how the way back spells it: as it was before.
+    """
     name, on, other = seen.name, state == "on", "off" if state == "on" else "on"
     if not now and not on:
         raise RefusedError(f"{_config_map(seen)} has no {MODE}, so {name}'s maintenance mode is off already.")
-    if ((now or "").casefold() == "true") == on:
+    if _is_on(now or "") == on:
         raise RefusedError(f"{name}'s maintenance mode is {state} already.")
+    usual = {"on": "true", "off": "false"}
+    spelled = {} if value is None else {"value": value}
+    former = {} if now in (None, usual[other]) else {"value": now}
     return planned(
         seen,
         words=("maintenance", name, state),
         summary=f"maintenance {name} {other} → {state}",
-        args={"state": state},
+        args={"state": state, **spelled},
         before={MODE: now},
-        after={MODE: "true" if on else "false"},
-        undo=back("maintenance", f"{name} {other}", other, service=name, state=other) if now else None,
+        after={MODE: usual[state] if value is None else value},
+        undo=None
+        if now is None
+        else back("maintenance", f"{name} {other}", other, service=name, state=other, **former),
         notes=_configures(seen),
         done=f"{name}'s maintenance mode is {state}",
     )
+
+
+def _is_on(value: str) -> bool:
+    return value.strip().casefold() in _ON
 
 
 def toggle(seen: Seen, *, key: str, new: str, now: str, expect: str | None = None) -> Plan:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.redact import Redactor
 from bot.targets import kubernetes_objects as objects
 from bot.targets.kubernetes_link import Link
 from bot.targets.kubernetes_objects import at, name
+from bot.targets.kubernetes_selectors import Requirement, requirements, selects
 from bot.targets.kubernetes_wire import Json, MissingError, UnavailableError, path
 from commands.actions import TargetError
 from commands.catalogue import Catalogue, Service
@@ -84,22 +86,32 @@ class Cluster:
         found = await self.link.items(where, labelSelector=service.selector)
         return sorted((pod for pod in found if not objects.over(pod)), key=name)
 
-    async def pod(self, wanted: str) -> tuple[Json, Service | None]:
-        """A pod by its full name, and the service that it belongs to; RefusedError where there is none."""
-        for namespace in self.namespaces:
-            try:
-                pod = await self.link.get(path("v1", namespace, "pods", wanted))
-            except MissingError:
-                continue
-            return pod, self._owner(pod, namespace)
-        hint = nearest(wanted, self.services)
-        raise RefusedError(f"There is no service or pod {shown(wanted)}.{hint}")
+    async def pod(self, wanted: str, namespace: str | None = None) -> tuple[Json, Service | None]:
+        """A pod by its full name, and the service that it belongs to.
+
+        Of several the one that belongs to a service; RefusedError where there is none, or no telling which.
+        """
+        there: dict[str, tuple[Json, Service | None]] = {}
+        for place in self.namespaces if namespace is None else [self.namespace(namespace)]:
+            with suppress(MissingError):
+                pod = await self.link.get(path("v1", place, "pods", wanted))
+                there[place] = pod, self._owner(pod, place)
+        owned = {place: found for place, found in there.items() if found[1] is not None}
+        chosen = owned or there
+        if len(chosen) > 1:
+            places = " and in ".join(chosen)
+            raise RefusedError(
+                f"There is a pod {shown(wanted)} in {places}; its name does not tell which of them you mean."
+            )
+        if not chosen:
+            raise RefusedError(f"There is no service or pod {shown(wanted)}.{nearest(wanted, self.services)}")
+        return next(iter(chosen.values()))
 
     def _owner(self, pod: Json, namespace: str) -> Service | None:
         labels = at(pod, "metadata", "labels", default={})
         for known in self.services.values():
-            wanted = objects.labels_of(known.selector)
-            if known.namespace == namespace and wanted and objects.selects({"matchLabels": wanted}, labels):
+            wanted = _wanted(known) if known.namespace == namespace else []
+            if wanted and selects({"matchExpressions": wanted}, labels):
                 return known
         return None
 
@@ -133,7 +145,7 @@ class Cluster:
         namespace = str(at(pod, "metadata", "namespace", default=""))
         labels = at(pod, "metadata", "labels", default={})
         found = await self.link.items(path("policy/v1", namespace, "poddisruptionbudgets"))
-        return [each for each in found if objects.selects(at(each, "spec", "selector"), labels)]
+        return [each for each in found if selects(at(each, "spec", "selector"), labels)]
 
     async def node(self, wanted: str) -> Json:
         """A node; RefusedError where there is none of this name."""
@@ -170,6 +182,14 @@ def deployment_path(service: Service, sub: str = "") -> str:
 def config_map_path(service: Service) -> str:
     """Where a service's config map is."""
     return path("v1", service.namespace, "configmaps", service.config_map)
+
+
+def _wanted(service: Service) -> list[Requirement]:
+    """What a service's selector asks of a pod's labels."""
+    try:
+        return requirements(service.selector)
+    except ValueError as error:
+        raise RefusedError(f"The selector of {service.name} in the configuration {error}.") from error
 
 
 def _sum(parts: list[Json]) -> tuple[float, float]:

@@ -136,5 +136,5 @@ def _ended(data: bytes, found: Ran) -> None:
         codes = [int(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
         found.code, found.refused = (codes[0], False) if codes else (None, True)
         found.why = "" if codes else f"could not be run: {status.get('message') or 'no word'}"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         found.why, found.silent = "was cut off: an answer came that is none of Kubernetes", True

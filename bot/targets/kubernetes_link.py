@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
@@ -183,15 +184,18 @@ class Link:
         return bool((await self._connected()).configuration.verify_ssl)
 
     async def _connected(self) -> ApiClient:
-        async with self._opening:
-            if self._client is None:
-                try:
+        try:
+            async with asyncio.timeout(self._timeout), self._opening:
+                if self._client is None:
                     self._client = await wire.connected(self.way)
-                except (config.ConfigException, OSError, ValueError) as error:
-                    raise UnreachableError(
-                        f"{self.title} is not reached: {wire.clean(self._redact(str(error)))}."
-                    ) from error
-            return self._client
+                return self._client
+        except TimeoutError as error:
+            told = f"its credentials did not come within {span(self._timeout)}"
+            raise UnreachableError(f"{self.title} is not reached: {told}.") from error
+        except (config.ConfigException, OSError, ValueError) as error:
+            raise UnreachableError(
+                f"{self.title} is not reached: {wire.clean(self._redact(str(error)))}."
+            ) from error
 
     async def _send(
         self,
@@ -285,6 +289,8 @@ class Link:
             return "shows a certificate that I do not trust"
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             return "and I do not come to terms about TLS"
+        if any(isinstance(cause, socket.gaierror) for cause in causes):
+            return "is not to be found: nothing is known of its host"
         if isinstance(error, aiohttp.ClientConnectorError):
             return "does not answer: the connection is refused"
         if isinstance(error, aiohttp.ClientPayloadError):
@@ -303,7 +309,7 @@ class Link:
     def _document(self, body: bytes) -> Json:
         try:
             found = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnreachableError(f"{self.title} sent an answer that is none of Kubernetes.") from error
         if not isinstance(found, dict):
             raise UnreachableError(f"{self.title} sent an answer that is none of Kubernetes.")

@@ -91,28 +91,6 @@ def gitops(found: Json) -> str:
     return next((who for key, who in _OWNERS.items() if key in notes), "")
 
 
-def selects(selector: Any, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector fits; an empty one fits all (LabelSelector of the API reference)."""
-    selector = selector or {}
-    for each in selector.get("matchExpressions") or []:
-        key, values = each.get("key"), each.get("values") or []
-        fits = {
-            "In": labels.get(key) in values,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }
-        if not fits.get(str(each.get("operator")), False):
-            return False
-    return all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items())
-
-
-def labels_of(selector: str) -> dict[str, str]:
-    """The labels of `app=realtime,tier=web`; what is no equality is left out."""
-    pairs = (part.partition("=") for part in selector.split(",") if "=" in part and "!" not in part)
-    return {key.strip(): value.removeprefix("=").strip() for key, _, value in pairs}
-
-
 # -- times and quantities -------------------------------------------------------------------------
 
 

@@ -138,12 +138,12 @@ class Planner:
 
     # -- configuration ----------------------------------------------------------------------------
 
-    async def _maintenance(self, *, service: str, state: str) -> Plan:
+    async def _maintenance(self, *, service: str, state: str, value: str | None = None) -> Plan:
         seen, found = await self._found("maintenance", service)
         now = at(found.config, "data", MODE)
         self._cluster.setting(MODE, str(now or ""))
         _check_going(seen, found)
-        return changes.maintenance(seen, state=state, now=now)
+        return changes.maintenance(seen, state=state, now=now, value=value)
 
     async def _toggle(self, *, service: str, key: str, new: str, expect: str | None = None) -> Plan:
         seen, found = await self._found("toggle", service)

@@ -68,27 +68,29 @@ class Around:
 
     async def evict(self, *, pod: str, namespace: str | None = None) -> Plan:
         """A pod of the catalogue, and this one only, leaves; its disruption budget has its say."""
-        found, known = await self._cluster.pod(pod)
+        _, known = await self._cluster.pod(pod, namespace)
         if known is None:
             raise RefusedError(f"{shown(pod)} belongs to no service of the catalogue, so I leave it alone.")
-        if objects.leaving(found):
+        args = {"pod": pod, "namespace": known.namespace, "cluster": self._cluster.link.name}
+        found = await look(self._cluster, "evict", args)
+        if not found.pod or objects.leaving(found.pod):
             raise RefusedError(f"{pod} is being ended already.")
-        place = str(at(found, "metadata", "namespace", default=namespace or known.namespace))
-        notes = [_budget(each) for each in await self._cluster.budgets(found)]
-        if not at(found, "metadata", "ownerReferences"):
+        notes = [_budget(each) for each in await self._cluster.budgets(found.pod)]
+        if not at(found.pod, "metadata", "ownerReferences"):
             notes.append("nothing makes another in its place")
-        if ails := objects.remark(found):
+        if ails := objects.remark(found.pod):
             notes.append(f"it is {ails}")
+        whose = known.name if len(self._cluster.namespaces) == 1 else f"{known.name} in {known.namespace}"
         return Plan(
             command="pod delete",
             line=f"pod delete {pod}{self._where()}",
-            summary=f"pod delete {pod} ({known.name}, on {at(found, 'spec', 'nodeName', default='no node')})",
+            summary=f"pod delete {pod} ({whose}, on {at(found.pod, 'spec', 'nodeName', default='no node')})",
             target="kubernetes",
             verb="evict",
-            args={"pod": pod, "namespace": place, "cluster": self._cluster.link.name},
-            subject=f"{known.cluster}/{place}/{known.deployment}",
-            identity=objects.uid(found),
-            before={"pod": described(found)},
+            args=args,
+            subject=f"{known.cluster}/{known.namespace}/{known.deployment}",
+            identity=found.identity,
+            before={"pod": described(found.pod)},
             after={"pod": None},
             environment=known.environment,
             service=known.name,

@@ -11,6 +11,7 @@ from bot.targets.kubernetes_logs import logs
 from bot.targets.kubernetes_objects import at, name
 from bot.targets.kubernetes_reads import MOST_ROWS, about, heading
 from bot.targets.kubernetes_reads import READERS as OF_SERVICES
+from bot.targets.kubernetes_selectors import selects
 from bot.targets.kubernetes_wire import Json, path
 from commands.actions import Answer, Table
 from commands.catalogue import Service
@@ -55,7 +56,7 @@ async def _fronts(cluster: Cluster, service: Service | None, place: str) -> list
     if service is None:
         return found
     wanted = [(each, at(each, "spec", "selector", default={})) for each in found]
-    return [each for each, picks in wanted if picks and objects.selects({"matchLabels": picks}, labels)]
+    return [each for each, picks in wanted if picks and selects({"matchLabels": picks}, labels)]
 
 
 async def _labels(cluster: Cluster, service: Service) -> dict[str, str]:
@@ -108,7 +109,7 @@ async def netpol(cluster: Cluster, service: str | None = None, namespace: str | 
     rows = []
     for each in found:
         spec = each.get("spec") or {}
-        if labels is not None and not objects.selects(spec.get("podSelector"), labels):
+        if labels is not None and not selects(spec.get("podSelector"), labels):
             continue
         kinds = spec.get("policyTypes") or ["Ingress"]
         picks = at(spec, "podSelector", "matchLabels", default={})

@@ -79,7 +79,8 @@ COMMANDS: Mapping[str, tuple[Right, ...]] = {
         "toggle": _CONFIGURES,
         "hpa change": "get apps/deployments, list autoscaling/horizontalpodautoscalers, "
         "patch autoscaling/horizontalpodautoscalers",
-        "pod delete": "get pods, create pods/eviction, list policy/poddisruptionbudgets",
+        # Its namespace's uid tells whether a pod is gone, or was never in this cluster.
+        "pod delete": "get namespaces, get pods, create pods/eviction, list policy/poddisruptionbudgets",
         "cordon": "get nodes, patch nodes",
         "uncordon": "get nodes, patch nodes",
     }.items()

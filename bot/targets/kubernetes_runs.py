@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from bot.targets import kubernetes_objects as objects
@@ -15,6 +14,7 @@ from bot.targets.kubernetes_steps import (
     first_step,
     look,
     mark_of,
+    pod_uid,
     restart_step,
     restarted,
     state,
@@ -26,6 +26,7 @@ from incidents.wording import span
 
 TRIES = 3  # a version that has moved is no answer to the change: it is looked at and sent again
 LONGEST = 840.0  # seconds that a rollout is followed; the bot gives up on any change at 900
+_LOOK = 10.0  # seconds that a look counts at most
 _SILENT = 6  # looks in a row without an answer, after which nobody knows
 _AT_ONCE = frozenset({"pause", "hpa", "cordon", "uncordon"})
 
@@ -117,7 +118,7 @@ class Runner:
                     return Outcome(
                         "unknown", f"it was accepted, but what became of it does not show. {error}"
                     )
-            await self._cluster.clock.sleep(watch.pause())
+            await watch.pause()
 
     async def _shows(self, plan: Plan) -> str:
         """What the cluster says now, for an outcome that is unknown."""
@@ -138,13 +139,21 @@ class _Watch:
 
     def __init__(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
         self._cluster, self._plan, self._progress = cluster, plan, progress
-        self._began = self._moved = cluster.clock.now()
+        self._looked = cluster.clock.now()
+        self._passed = self._moved = 0.0  # seconds since it was accepted: now, and when it moved last
         self._told = -1
         self._what = "ready"
 
-    def pause(self) -> float:
-        """Seconds until the next look: soon at first, then less often."""
-        return 1.0 if self._since(self._began) < 60 else 5.0
+    async def pause(self) -> None:
+        """Wait for the next look: soon at first, then less often.
+
+        A clock that is set meanwhile makes no rollout late: more than a look can take does not count.
+        """
+        wait = 1.0 if self._passed < 60 else 5.0
+        await self._cluster.clock.sleep(wait)
+        before, self._looked = self._looked, self._cluster.clock.now()
+        told = (self._looked - before).total_seconds()
+        self._passed += min(max(told, wait), wait + _LOOK)
 
     async def judged(self, found: Found) -> Outcome | None:
         """The outcome, or None where it goes on."""
@@ -161,10 +170,10 @@ class _Watch:
 
     async def _gone(self, found: Found, now: dict[str, Any]) -> Outcome | None:
         """A pod that leaves has its time to do so."""
-        if not found.pod or objects.uid(found.pod) != self._plan.identity:
+        if not found.pod or objects.uid(found.pod) != pod_uid(self._plan.identity):
             return Outcome("done", self._plan.done, now)
         grace = float(at(found.pod, "spec", "terminationGracePeriodSeconds", default=30)) + 60
-        if self._since(self._began) > min(LONGEST, grace):
+        if self._passed > min(LONGEST, grace):
             return Outcome("failed", f"the pod is still ending after {span(round(grace))}", now)
         return None
 
@@ -172,18 +181,18 @@ class _Watch:
         rollout, plan = objects.rollout(deployment), self._plan
         done, total, what = _progress(plan, rollout)
         if done > self._told:
-            self._told, self._moved, self._what = done, self._cluster.clock.now(), what
+            self._told, self._moved, self._what = done, self._passed, what
             await self._progress(done, total, what)
         if rollout.settled:
             if self._told < total:
                 await self._progress(total, total, what)
             return Outcome("done", plan.done, now)
         deadline = min(LONGEST, float(at(deployment, "spec", "progressDeadlineSeconds", default=600)) + 30)
-        late = self._since(self._began) > deadline
+        late = self._passed > deadline
         if late or (rollout.stuck and plan.verb != "scale"):
             why = rollout.stuck or f"{span(round(deadline))} have passed"
             return Outcome("failed", await self._stuck(rollout, why), now)
-        if self._since(self._moved) > 5:
+        if self._passed - self._moved > 5:
             await self._explain(max(0, self._told), total, what)
         return None
 
@@ -200,9 +209,6 @@ class _Watch:
         service = self._cluster.service(str(self._plan.args["service"]))
         ails = objects.ailments(await self._cluster.pods(service))
         return f"{rollout.ready} of {rollout.wanted} ready, then it came to a halt: {why}{f'; {ails}' if ails else ''}"
-
-    def _since(self, moment: datetime) -> float:
-        return float((self._cluster.clock.now() - moment) / timedelta(seconds=1))
 
 
 def _progress(plan: Plan, rollout: objects.Rollout) -> tuple[int, int, str]:

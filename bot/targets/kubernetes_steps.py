@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,12 +27,13 @@ class Found:
     autoscaler: Json
     pod: Json
     node: Json
+    namespace: Json  # of the pod; it tells clusters apart where the pod is gone
     image: str = ""  # of the deployment, without secrets
 
     @property
     def identity(self) -> str:
         """The uids: things of the same names with other uids are others."""
-        there = (self.deployment, self.autoscaler, self.pod, self.node)
+        there = (self.namespace, self.deployment, self.config, self.autoscaler, self.pod, self.node)
         return " ".join(objects.uid(each) for each in there if each)
 
 
@@ -52,6 +54,7 @@ async def look(cluster: Cluster, verb: str, args: Mapping[str, Any]) -> Found:
     autoscaler: Json = {}
     pod: Json = {}
     node: Json = {}
+    namespace: Json = {}
     if verb in _OF_DEPLOYMENTS:
         service = cluster.service(str(args["service"]))
         deployment = await cluster.deployment(service)
@@ -60,18 +63,18 @@ async def look(cluster: Cluster, verb: str, args: Mapping[str, Any]) -> Found:
         if verb == "hpa":
             autoscaler = await cluster.autoscaler(service) or {}
     elif verb == "evict":
-        where = path("v1", cluster.namespace(str(args["namespace"])), "pods", str(args["pod"]))
-        try:
-            pod = await cluster.link.get(where)
-        except MissingError:
-            pod = {}
+        place = cluster.namespace(str(args["namespace"]))
+        with suppress(MissingError):
+            namespace = await cluster.link.get(path("v1", "", "namespaces", place))
+            pod = await cluster.link.get(path("v1", place, "pods", str(args["pod"])))
     else:
         node = await cluster.node(str(args["node"]))
-    return Found(deployment, config, autoscaler, pod, node, cluster.image(deployment) if deployment else "")
+    image = cluster.image(deployment) if deployment else ""
+    return Found(deployment, config, autoscaler, pod, node, namespace, image)
 
 
 def state(found: Found, keys: Mapping[str, Any], identity: str = "") -> dict[str, Any]:
-    """How it is now, by the keys of a plan's `before`; of the pod of that identity."""
+    """How it is now, by the keys of a plan's `before`; of the pod that the plan's identity has."""
     return {key: _value(found, key, identity) for key in keys}
 
 
@@ -98,9 +101,14 @@ def _value(found: Found, key: str, identity: str) -> Any:
 
 def described(pod: Json, identity: str = "") -> str | None:
     """`realtime-5d6c8-8f54b on node-1`; None where the pod is another one, is leaving, or has gone."""
-    if not pod or objects.leaving(pod) or identity not in ("", objects.uid(pod)):
+    if not pod or objects.leaving(pod) or (identity and objects.uid(pod) != pod_uid(identity)):
         return None
     return f"{name(pod)} on {at(pod, 'spec', 'nodeName', default='no node')}"
+
+
+def pod_uid(identity: str) -> str:
+    """The uid of the pod, with which the identity of its eviction ends."""
+    return identity.rpartition(" ")[2]
 
 
 async def first_step(cluster: Cluster, plan: Plan, found: Found, mark: str, now: datetime) -> Step:
@@ -165,7 +173,7 @@ def _eviction(plan: Plan) -> Step:
         "apiVersion": "policy/v1",
         "kind": "Eviction",
         "metadata": {"name": pod, "namespace": space},
-        "deleteOptions": {"preconditions": {"uid": plan.identity}},
+        "deleteOptions": {"preconditions": {"uid": pod_uid(plan.identity)}},
     }
     return Step("POST", path("v1", space, "pods", pod, "eviction"), body, "application/json")
 
@@ -173,9 +181,10 @@ def _eviction(plan: Plan) -> Step:
 def accepted(found: Found, plan: Plan, mark: str) -> bool:
     """Whether the objects prove that the change of this mark was accepted."""
     if plan.verb == "evict":
-        return described(found.pod, plan.identity) is None  # who else ended it ended the same pod
+        here = plan.identity.startswith(f"{objects.uid(found.namespace)} ")  # in another cluster it never was
+        return here and described(found.pod, plan.identity) is None  # who else ended it ended the same pod
     if plan.verb == "restart":
-        return restarted(found.deployment, mark)
+        return found.identity == plan.identity and restarted(found.deployment, mark)
     written = {"hpa": found.autoscaler, "cordon": found.node, "uncordon": found.node}
     where = found.config if plan.verb in CONFIGURES else written.get(plan.verb, found.deployment)
     return found.identity == plan.identity and objects.marked(where, mark)

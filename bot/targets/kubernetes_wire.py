@@ -13,7 +13,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from bot.targets.config_files import kubeconfig
+from bot.targets import kubernetes_kubeconfig as kubeconfig
 from bot.targets.guard import UnreachableError
 from commands.actions import TargetError
 from commands.values import shown
@@ -26,6 +26,7 @@ MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json
 # All that is ever asked for, and all that is ever changed (subresources with their parents). No Secrets.
 LOOKS = frozenset(
     [
+        "namespaces",
         "deployments",
         "replicasets",
         "pods",
@@ -113,12 +114,7 @@ BROKEN = (aiohttp.ClientError, OSError, TooLongError)  # TimeoutError is an OSEr
 async def connected(way: Way) -> ApiClient:
     """A client that goes this way; what is wrong with it is a ConfigException, an OSError or a ValueError."""
     if way.kubeconfig is not None:
-        if missing := kubeconfig(way.kubeconfig):  # the library logs it, and raises something else
-            raise config.ConfigException(f"its kubeconfig {way.kubeconfig}: {missing}")
-        made: ApiClient = await config.new_client_from_config(  # type: ignore[no-untyped-call]
-            way.kubeconfig, way.context, persist_config=False
-        )
-        return made
+        return await kubeconfig.client(way.kubeconfig, way.context)
     settings = Configuration(host=way.host, ssl_ca_cert=way.ca_file)
     if way.in_cluster:
         config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
@@ -144,7 +140,7 @@ def message(body: bytes) -> str:
     """What a Status says (kubernetes.io/docs/reference/kubernetes-api/common-definitions/status), without its stop."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(found.get("message") or "") if isinstance(found, dict) else ""
 
@@ -154,7 +150,7 @@ def budget(body: bytes) -> str:
     try:
         causes = (json.loads(body).get("details") or {}).get("causes") or []
         return "; ".join(str(cause["message"]) for cause in causes)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
 
 
@@ -167,7 +163,7 @@ def allow(allowed: frozenset[str], where: str) -> None:
     """ValueError for what nobody here may ask for: Secrets above all."""
     parts = where.strip("/").split("/")
     parts = parts[2:] if parts[0] == "api" else parts[3:]
-    parts = parts[2:] if parts[:1] == ["namespaces"] else parts
+    parts = parts[2:] if parts[:1] == ["namespaces"] and len(parts) > 2 else parts
     resource = "/".join([*parts[:1], *parts[2:3]])
     if resource not in allowed:
         raise ValueError(f"{resource} is never asked for")

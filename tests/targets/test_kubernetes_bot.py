@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from bot.config import Settings
 from incidents import events as e
 from tests.contracts.kubernetes_rig import SPACE, changes_of, furnish, patch, pod_names
 from tests.safety.test_scrub import SECRET, gone
@@ -141,6 +142,62 @@ async def test_safety_14_drift_voids_and_asks_once_more(chat: ClusterChat) -> No
     await chat.bob.reacts(chat.card(2), "✅")
     assert (await chat.action(2)).state == "void"
     assert writes(chat) == 0
+
+
+async def test_safety_14_another_config_map_is_another_plan(chat: ClusterChat) -> None:
+    """Named otherwise in the configuration, or deleted and made anew: nobody has voted on that one."""
+    data = {"MAINTENANCE_MODE": "false", "BACKPRESSURE_THRESHOLD": "0.8"}
+    chat.server.apply(scene.config_map("realtime-old", SPACE, data))
+    card = await chat.asks("/toggle realtime BACKPRESSURE_THRESHOLD 0.9")
+    assert "patches realtime-config," in card.plain
+
+    def renamed(settings: Settings) -> Settings:
+        services = settings.catalogue.services
+        realtime = replace(services["realtime"], config_map="realtime-old")
+        return replace(
+            settings, catalogue=replace(settings.catalogue, services={**services, "realtime": realtime})
+        )
+
+    await chat.restarts(renamed)
+    await chat.bob.reacts(chat.card(1), "✅")
+    assert (await chat.action(1)).state == "void"
+    assert "patches realtime-old," in chat.card(2).plain
+    chat.server.call("remove", resource="configmaps", name="realtime-old", namespace=SPACE)
+    chat.server.apply(scene.config_map("realtime-old", SPACE, data))
+    await chat.bob.reacts(chat.card(2), "✅")
+    assert (await chat.action(2)).state == "void"
+    assert writes(chat) == 0
+
+
+@pytest.mark.parametrize(
+    ("was", "state", "between"),
+    [
+        ("0", "on", "true"),
+        ("Off", "on", "true"),
+        ("", "on", "true"),
+        ("1", "off", "false"),
+        ("Yes", "off", "false"),
+    ],
+)
+async def test_undo_of_maintenance_brings_back_how_it_was_spelled(
+    chat: ClusterChat, was: str, state: str, between: str
+) -> None:
+    """Services read more than `true` and `false`; the line that people read stays as they would type it."""
+
+    def mode() -> str:
+        found: str = chat.server.named("configmaps", "realtime-config", SPACE)["data"]["MAINTENANCE_MODE"]
+        return found
+
+    chat.server.apply(scene.config_map("realtime-config", SPACE, {"MAINTENANCE_MODE": was}))
+    other = {"on": "off", "off": "on"}[state]
+    await chat.alice.says(f"/maintenance realtime {other}")
+    assert f"maintenance mode is {other} already" in chat.bot_said_to("alice") or not was
+    await chat.approved(f"/maintenance realtime {state}")
+    assert mode() == between
+    await chat.alice.says("/undo 1")
+    await chat.rolled()
+    assert mode() == was
+    assert (await chat.action(2)).plan["line"] == f"maintenance realtime {other}"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.clock import VirtualClock
+from bot.targets.kubernetes_steps import mark_of
 from commands.actions import TargetError
 from incidents.ports import RefusedError
 from tests.contracts.kubernetes_rig import SPACE, furnish, patch, pod_names
@@ -156,6 +158,35 @@ async def test_a_rollout_that_is_stuck_says_why(
     assert "ImagePullBackOff" in outcome.text
 
 
+class Jumping(VirtualClock):
+    """A clock that somebody sets while a rollout is waited for."""
+
+    by = ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """As it was set."""
+        return super().now() + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        """As ever, but then it shows another time."""
+        await super().sleep(seconds)
+        self.ahead = self.by
+
+
+@pytest.mark.parametrize("minutes", [11, -11])
+async def test_a_clock_that_is_set_makes_no_rollout_late(
+    server: KubernetesServer, tmp_path: Path, minutes: int
+) -> None:
+    """What counts is how long was waited: a leap of eleven minutes is not a deadline of ten that has passed."""
+    clock = Jumping(START)
+    clock.by = timedelta(minutes=minutes)
+    target = target_of(server, tmp_path, clock)
+    outcome = await ran(server, target, clock, await target.plan("restart", **SERVICE))
+    assert (outcome.kind, outcome.text) == ("done", "realtime was restarted, 3 of 3 ready")
+    assert clock.ahead == clock.by
+    await target.stop()
+
+
 async def test_somebody_else_changes_it_meanwhile(
     target: Any, server: KubernetesServer, clock: VirtualClock
 ) -> None:
@@ -223,3 +254,30 @@ async def test_another_s_change_of_the_same_number_proves_nothing(
         raise AssertionError("there is nothing to follow")
 
     assert await target.follow(second, key="wb-1", progress=progress) is None
+
+
+async def test_safety_10_another_cluster_proves_nothing(
+    target: Any, server: KubernetesServer, tmp_path: Path, clock: VirtualClock
+) -> None:
+    """Where its name leads to another cluster after a crash: not the pod that is missing there, no copied mark."""
+
+    async def progress(done: int, total: int, what: str) -> None:
+        raise AssertionError("there is nothing to follow")
+
+    pod = pod_names(server)[0]
+    evict, restart = await target.plan("evict", pod=pod), await target.plan("restart", **SERVICE)
+    with KubernetesServer() as other:
+        furnish(other)
+        elsewhere = target_of(other, tmp_path, clock)
+        for name in (pod, *pod_names(other)):
+            if name in pod_names(other):
+                other.call("remove", resource="pods", name=name, namespace=SPACE)
+        notes = {"watchbell/change": mark_of(restart, "wb-1")}
+        patch(other, DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": notes}}}})
+        for plan in (evict, restart):
+            assert await elsewhere.follow(plan, key="wb-1", progress=progress) is None
+        other.call("remove", resource="namespaces", name=SPACE)
+        assert await elsewhere.follow(evict, key="wb-1", progress=progress) is None
+        await elsewhere.stop()
+    server.call("remove", resource="pods", name=pod, namespace=SPACE)
+    assert (await target.follow(evict, key="wb-1", progress=progress)).text == f"{pod} is gone"

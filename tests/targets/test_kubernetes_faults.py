@@ -54,6 +54,7 @@ FAULTS = {
     "half": "broke off in the middle",
     "huge": "more than 8 MB",
     "garbage": "none of Kubernetes",
+    "deep": "none of Kubernetes",
     "html": "none of Kubernetes",
 }
 
@@ -83,6 +84,7 @@ async def test_safety_33_a_look_fails_with_a_sentence(
         ("half", "unknown", 1),
         ("huge", "unknown", 1),
         ("garbage", "unknown", 1),
+        ("deep", "unknown", 1),
     ],
 )
 async def test_safety_33_a_change_is_sent_once_whatever_comes_back(

@@ -62,8 +62,8 @@ class Cluster:
         return "".join(self.random.choices(ALPHABET, k=length))
 
     def uid(self) -> str:
-        """A new unique id."""
-        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        """A new unique id: no other cluster has it, whatever its seed."""
+        return str(uuid.uuid4())
 
     # -- objects --------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 HUGE = 10 * 1024 * 1024  # bytes
 PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 BUSY = "Too many requests, please try again later.\n"
+DEEP = b'{"message":' * 100_000 + b"1" + b"}" * 100_000
 GARBAGE = b'{"kind":"Deployment","metadata":{"name":"\xff\xfe'
 
 
@@ -32,7 +33,8 @@ class Faults:
 
     Done: "delay" (after so many seconds, and answered), "timeout" (at once, and answered after so many
     seconds), "after" (then the connection closes without an answer), "half" (half of the answer, then the
-    connection closes), "huge" (10 MB of it), "garbage" (no JSON, no UTF-8), "html" (200 with a page).
+    connection closes), "huge" (10 MB of it), "garbage" (no JSON, no UTF-8), "deep" (JSON that nobody can read),
+    "html" (200 with a page).
     """
 
     def __init__(self) -> None:
@@ -99,8 +101,8 @@ class Faults:
             await self._wait()
         if kind == "html":
             return web.Response(text=PAGE, content_type="text/html")
-        if kind == "garbage":
-            return web.Response(body=GARBAGE, content_type="application/json")
+        if kind in ("garbage", "deep"):
+            return web.Response(body=GARBAGE if kind == "garbage" else DEEP, content_type="application/json")
         if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
             return answer
         if kind == "half":
