@@ -375,8 +375,12 @@ async def test_flush_takes_the_name_and_this_database_alone(make: Make, server: 
     target = make(server.url(), databases={"redis": {}, "limits": {"db": 1}})
     with server.client(db=1) as limits:
         limits.mset({"a": 1, "b": 2})
-        with pytest.raises(RefusedError, match="type its name, as in redis flush limits"):
+        with pytest.raises(
+            RefusedError, match="to flush redis, name it as well: redis flush redis name=redis"
+        ):
             await target.plan("flush", name="limits", database="redis")
+        with pytest.raises(RefusedError, match="type its name, as in redis flush limits"):
+            await target.plan("flush", name="limits", database="limit")
         plan = await target.plan("flush", name="limits", database="limits")
         assert (await ran(target, plan)).text == "limits is empty"
         assert limits.dbsize() == 0
