@@ -15,6 +15,7 @@ from bot.targets import (
     http_config,
     kubernetes_config,
     kubernetes_probe_config,
+    kubernetes_selectors,
     mongo_config,
     postgres_config,
     redis_config,
@@ -98,6 +99,7 @@ def check(data: Any) -> Iterator[Finding]:
             if driver and not set(ports) & set(DRIVERS[driver].ports):
                 yield Finding(path, f"{what} is not reached by a target with the driver {driver}")
     yield from redis_config.check(data)
+    yield from kubernetes_selectors.check(data)
     yield from kubernetes_probe_config.check(data)
     yield from http_config.check(data)
     yield from postgres_config.check(data)

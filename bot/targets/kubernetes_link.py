@@ -36,6 +36,8 @@ class Link:
         self.title = "Kubernetes" if name == "kubernetes" else f"Kubernetes {name}"
         self._timeout = timeout
         self._client: ApiClient | None = None
+        self._let_in: ApiClient | None = None  # the one that was not refused
+        self._retired: ApiClient | None = None  # whose token is too old; answers may still come by it
         self._opening = asyncio.Lock()
 
     # -- looking ----------------------------------------------------------------------------------
@@ -175,9 +177,17 @@ class Link:
 
     async def stop(self) -> None:
         """Close every connection."""
-        if self._client is not None:
-            await self._client.close()  # type: ignore[no-untyped-call]
-            self._client = None
+        for api in (self._client, self._retired):
+            if api is not None:
+                await api.close()  # type: ignore[no-untyped-call]
+        self._client = self._retired = None
+
+    async def _retire(self, api: ApiClient) -> None:
+        """Have the next request go by a client of its own; the one before this is closed."""
+        if self._client is api:
+            old, self._retired, self._client = self._retired, api, None
+            if old is not None:
+                await old.close()  # type: ignore[no-untyped-call]
 
     async def verifies(self) -> bool:
         """Whether the cluster's certificate is looked at."""
@@ -223,8 +233,33 @@ class Link:
         kind: str = "application/json",
         accept: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """The answer to one request, of which nothing but its head has been read."""
-        api = await self._connected()
+        """The answer to one request, of which nothing but its head has been read.
+
+        The tokens of plugins and files run out: where one that was let in before is refused now, which changes
+        nothing, the request is sent once more with a new one.
+        """
+        while True:
+            api = await self._connected()
+            response = await self._asked(api, method, where, query, body=body, kind=kind, accept=accept)
+            if response.status != 401:
+                self._let_in = api
+                return response
+            await self._retire(api)
+            if self._let_in is not api:
+                return response
+            response.release()
+
+    async def _asked(
+        self,
+        api: ApiClient,
+        method: str,
+        where: str,
+        query: Mapping[str, str | int],
+        *,
+        body: object,
+        kind: str,
+        accept: str,
+    ) -> aiohttp.ClientResponse:
         url: str
         method, url, headers, sent, _ = await api.param_serialize(
             method,

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bot.config_faults import Finding, mapping, unknown
 from bot.config_values import Name
-from bot.targets import kubernetes_selectors
 from bot.targets.config_model import Patience
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"  # RFC 1123, in small letters
@@ -65,7 +64,6 @@ class Probe(BaseModel):
 
 def check(data: Any) -> Iterator[Finding]:
     """Services that there are not, and pods of services that no selector finds."""
-    yield from kubernetes_selectors.check(data)
     services = mapping(data, "services")
     for target, fields in mapping(data, "targets").items():
         if mapping(fields).get("driver") != "kubernetes":

@@ -108,12 +108,13 @@ async def resume(service: Service, *, ops: Ops) -> Plan:
 
 
 @command("pod delete", effect="change")
-async def delete(pod: Name, *, cluster: Name | None = None, ops: Ops) -> Plan:
+async def delete(pod: Name, *, namespace: Name | None = None, cluster: Name | None = None, ops: Ops) -> Plan:
     """Evict one pod by its full name, so that another takes its place; its disruption budget has its say.
 
     /pod delete realtime-5d6c8-8f54b    exactly this pod, and not another that has come to bear its name
+    /pod delete web-0 namespace=shop    where two namespaces have one of that name
     """
-    return await ops.target("kubernetes").plan("evict", pod=pod, cluster=cluster)
+    return await ops.target("kubernetes").plan("evict", pod=pod, namespace=namespace, cluster=cluster)
 
 
 @command("cordon", effect="change")

@@ -17,6 +17,7 @@ from bot.redact import Redactor
 from bot.targets import build
 from bot.targets.kubernetes_kubeconfig import client
 from bot.targets.kubernetes_link import Link
+from bot.targets.kubernetes_rights import role
 from bot.targets.kubernetes_wire import Way
 from commands.actions import TargetError
 from tests.contracts.kubernetes_rig import TOKEN, furnish, on_kubernetes
@@ -154,6 +155,31 @@ async def test_a_plugin_gives_the_token(server: KubernetesServer, tmp_path: Path
     path.write_text(yaml.safe_dump(found), "utf-8")
     target = target_of(server, tmp_path, VirtualClock(START), kubeconfig=str(path), **NONE)
     assert "3 of 3 ready" in (await target.read("pods", **SERVICE)).headline
+    await target.stop()
+
+
+async def test_a_token_that_has_run_out_is_asked_for_anew(server: KubernetesServer, tmp_path: Path) -> None:
+    """As those of clouds do within the hour; one that was never let in is refused, and asked for anew the next time."""
+    path, token = server.kubeconfig(tmp_path / "config", token="none"), tmp_path / "token"
+    found = yaml.safe_load(path.read_text("utf-8"))
+    credential = {"apiVersion": V1, "kind": "ExecCredential", "status": {"token": "MINE"}}
+    script = f"echo '{json.dumps(credential)}' | sed \"s/MINE/$(cat {token})/\""
+    found["users"][0]["user"] |= plugin(script)
+    path.write_text(yaml.safe_dump(found), "utf-8")
+    target = target_of(server, tmp_path, VirtualClock(START), kubeconfig=str(path), **NONE)
+    token.write_text("wrong")
+    with pytest.raises(TargetError, match="refuses the token"):
+        await target.read("pods", **SERVICE)
+    token.write_text(TOKEN)
+    assert "3 of 3 ready" in (await target.read("pods", **SERVICE)).headline
+    server.call("token", token="the next", roles=[role()])
+    server.call("revoke", token=TOKEN)
+    token.write_text("the next")
+    plan = await target.plan("scale", service="realtime", replicas=5)
+    assert plan.summary == "scale realtime 3 → 5"
+    server.call("revoke", token="the next")
+    with pytest.raises(TargetError, match="refuses the token"):
+        await target.read("pods", **SERVICE)
     await target.stop()
 
 
