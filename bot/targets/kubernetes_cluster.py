@@ -101,7 +101,7 @@ class Cluster:
         if len(chosen) > 1:
             places = " and in ".join(chosen)
             raise RefusedError(
-                f"There is a pod {shown(wanted)} in {places}; its name does not tell which of them you mean."
+                f"There is a pod {shown(wanted)} in {places}; say which with namespace=."
             )
         if not chosen:
             raise RefusedError(f"There is no service or pod {shown(wanted)}.{nearest(wanted, self.services)}")

@@ -24,6 +24,7 @@ ON_MATRIX = (
     "all_alerts_resolved_button",
     "approval_expires",
     "auto_major",
+    "breakglass_other_rota",
     "cannot",
     "catchup",
     "contacts",

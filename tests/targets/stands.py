@@ -51,6 +51,9 @@ class Stand:
         """Let what was begun come to its end."""
         raise NotImplementedError
 
+    async def goes_on(self) -> None:
+        """What was begun takes a step, where it takes steps."""
+
     async def fails(self, how: str) -> None:
         """The next change meets this fault; empty: none."""
         raise NotImplementedError
@@ -125,6 +128,10 @@ class ClusterStand(Stand):
     async def ends(self) -> None:
         """A rollout takes its time."""
         await self.chat.rolled()
+
+    async def goes_on(self) -> None:
+        """A rollout's."""
+        await self.server.act("step")
 
     async def fails(self, how: str) -> None:
         """Faults of patches."""

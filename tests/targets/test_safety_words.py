@@ -63,6 +63,7 @@ async def test_safety_32_the_log_goes_away_during_a_run(stand: Stand) -> None:
     async with chat.log_held():
         await stand.fails("")
         while chat.stage.bot.executor._at_work:
+            await stand.goes_on()
             chat.stage.clock.wake(chat.stage.clock.now() + timedelta(seconds=5))
             await chat.stage.turn()
     assert await stand.states() == ["running"]

@@ -48,7 +48,7 @@ async def test_the_calls_of_the_manual(tmp_path: Path) -> None:
             for name in target["calls"]:
                 assert (await made["http"].read("effect", call=name)).headline in ("read", "change", "danger")
         plan = await made["http"].plan(
-            "call", call="failover", arguments="unhealthy_provider=openai failover_to=zai"
+            "call", call="lb-failover", arguments="unhealthy_provider=openai failover_to=zai"
         )
         assert plan.service == "load-balancer"
     finally:
