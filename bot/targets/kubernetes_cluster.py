@@ -100,9 +100,7 @@ class Cluster:
         chosen = owned or there
         if len(chosen) > 1:
             places = " and in ".join(chosen)
-            raise RefusedError(
-                f"There is a pod {shown(wanted)} in {places}; say which with namespace=."
-            )
+            raise RefusedError(f"There is a pod {shown(wanted)} in {places}; say which with namespace=.")
         if not chosen:
             raise RefusedError(f"There is no service or pod {shown(wanted)}.{nearest(wanted, self.services)}")
         return next(iter(chosen.values()))
