@@ -286,7 +286,7 @@ class Executor:
     async def _end(self, number: int, plan: Plan, outcome: Outcome) -> None:
         self._outcomes[number] = outcome
         observed: Mapping[str, object] = outcome.after
-        if outcome.kind == "unknown" or (outcome.kind == "failed" and plan.undo is not None):
+        if outcome.kind == "unknown" or (outcome.stands and not observed):
             observed = await self._look(plan)
         redact = self._desk.redactor.redact
 
@@ -302,7 +302,8 @@ class Executor:
             if outcome.kind == "done":
                 events = approvals.finish(action, text=text, after=outcome.after, now=book.now)
             elif outcome.kind == "failed":
-                events = [approvals.fail(action, text=text, shows=observed, now=book.now)]
+                left = observed if outcome.stands else {}
+                events = [approvals.fail(action, text=text, after=left, now=book.now)]
             else:
                 seen = self._desk.redactor.redact_data(dict(observed))
                 events = [e.ActionUnknown(at=book.now, actor=e.BOT, text=text, observed=seen)]

@@ -75,12 +75,16 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run. `unknown`: it may have happened, nothing proves it; it is never run again."""
+    """What came of a run. `unknown`: it may have happened, nothing proves it; it is never run again.
+
+    Of a failed one `stands` says that it is in force all the same, or a part of it, as a rollout that got stuck.
+    """
 
     kind: Literal["done", "failed", "unknown"]
     text: str
     after: Mapping[str, Any] = field(default_factory=dict)
     answer: Answer | None = None  # for changes that show something (a key's value), privately
+    stands: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,24 +234,10 @@ def stale(a: Action, now: datetime) -> list[e.Event]:
     return [e.ActionVoided(at=now, actor=e.BOT, why=why)]
 
 
-def fail(a: Action, *, text: str, shows: Mapping[str, Any], now: datetime) -> e.ActionFailed:
-    """It did not work. Where the target `shows` the change all the same, it can be taken back."""
-    after = dict(shows) if _in_force(a, shows) else {}
+def fail(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> e.ActionFailed:
+    """It did not work. What stands of it all the same (`after`) can be taken back, and goes back in time."""
     revert_at = now + timedelta(seconds=a.revert_after) if a.revert_after and after else None
-    return e.ActionFailed(at=now, actor=e.BOT, text=text, after=after, revert_at=revert_at)
-
-
-def _in_force(a: Action, shows: Mapping[str, Any]) -> bool:
-    """Whether what is seen is this change, or a part of it, and nothing that somebody else did."""
-    before, wanted = a.plan.get("before") or {}, a.plan.get("after") or {}
-    moved = [key for key, value in shows.items() if key in before and value != before[key]]
-    return bool(moved) and all(_on_the_way(before[key], shows[key], wanted.get(key)) for key in moved)
-
-
-def _on_the_way(before: Any, now: Any, wanted: Any) -> bool:
-    if isinstance(before, int) and isinstance(now, int) and isinstance(wanted, int):
-        return min(before, wanted) <= now <= max(before, wanted)
-    return bool(now == wanted)
+    return e.ActionFailed(at=now, actor=e.BOT, text=text, after=dict(after), revert_at=revert_at)
 
 
 def finish(a: Action, *, text: str, after: Mapping[str, Any], now: datetime) -> list[e.Event]:

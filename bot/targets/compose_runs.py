@@ -70,7 +70,9 @@ class Runner:
         await progress(0, total, steps[0].said)
         for number, step in enumerate(steps):
             if number and self._at_work[key]:
-                return await self._ended("failed", plan, f"stopped after {number} of {total}, as asked")
+                return await self._ended(
+                    "failed", plan, f"stopped after {number} of {total}, as asked", stands=True
+                )
             try:
                 await step.do()
             except BrokenError as error:
@@ -78,12 +80,15 @@ class Runner:
                     "unknown", plan, f"{step.container}: {error}{_before(number, total)}"
                 )
             except (FailedError, HalfError) as error:
-                return await self._ended("failed", plan, f"{step.container}: {error}{_before(number, total)}")
+                half = bool(number) or isinstance(error, HalfError)
+                told = f"{step.container}: {error}{_before(number, total)}"
+                return await self._ended("failed", plan, told, stands=half)
             except TargetError as error:
                 if not number:
                     raise
                 told = str(error).rstrip(".")
-                return await self._ended("failed", plan, f"{step.container}: {told}{_before(number, total)}")
+                told = f"{step.container}: {told}{_before(number, total)}"
+                return await self._ended("failed", plan, told, stands=True)
             await progress(number + 1, total, step.said)
         return await self._proved(plan)
 
@@ -95,15 +100,16 @@ class Runner:
             return Outcome("done", plan.done, dict(plan.after))
         now = state(found, plan.before)
         if now != dict(plan.after):
-            return Outcome("failed", f"it was done, but does not stay so. {_shows(plan, found)}", now)
+            told = f"it was done, but does not stay so. {_shows(plan, found)}"
+            return Outcome("failed", told, now, stands=True)
         return Outcome("done", plan.done, now)
 
-    async def _ended(self, kind: Any, plan: Plan, why: str) -> Outcome:
+    async def _ended(self, kind: Any, plan: Plan, why: str, *, stands: bool = False) -> Outcome:
         try:
             found = await self._look(plan)
         except (TargetError, RefusedError) as error:
-            return Outcome(kind, f"{why}. {error}")
-        return Outcome(kind, f"{why}. {_shows(plan, found)}", state(found, plan.before))
+            return Outcome(kind, f"{why}. {error}", stands=stands)
+        return Outcome(kind, f"{why}. {_shows(plan, found)}", state(found, plan.before), stands=stands)
 
     async def _look(self, plan: Plan) -> list[Container]:
         return await self._stack.containers(self._stack.service(str(plan.args["service"])))

@@ -191,7 +191,7 @@ class _Watch:
         late = self._passed > deadline
         if late or (rollout.stuck and plan.verb != "scale"):
             why = rollout.stuck or f"{span(round(deadline))} have passed"
-            return Outcome("failed", await self._stuck(rollout, why), now)
+            return Outcome("failed", await self._stuck(rollout, why), now, stands=True)
         if self._passed - self._moved > 5:
             await self._explain(max(0, self._told), total, what)
         return None
@@ -227,4 +227,5 @@ def _half(plan: Plan, why: str) -> Outcome:
     """The config map has the new value, and the pods do not know it."""
     service = plan.args["service"]
     text = f"half of it was done: the config map has the new value, but the pods were not restarted ({why})"
-    return Outcome("failed", f"{text}; `restart {service}` finishes it, undoing it takes the value back")
+    told = f"{text}; `restart {service}` finishes it, undoing it takes the value back"
+    return Outcome("failed", told, stands=True)

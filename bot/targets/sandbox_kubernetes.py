@@ -111,7 +111,7 @@ class SandboxKubernetes(SandboxTarget):
             if pods.settled(deployment, now):
                 return done(plan, state)
             if now >= until:
-                return Outcome("failed", _unfinished(deployment, now), dict(state))
+                return Outcome("failed", _unfinished(deployment, now), dict(state), stands=True)
             move = pods.next_move(deployment, now)
             await self.world.clock.sleep((min(until, move or until) - now) / 1000)
 

@@ -100,6 +100,19 @@ async def test_safety_5_a_change_of_several_is_cancelled(chat: StackChat) -> Non
     assert chat.server.named("intelligent-router", 2)["State"]["StartedAt"] == second
 
 
+async def test_a_scale_that_was_cancelled_half_way_is_taken_back(chat: StackChat) -> None:
+    """What was begun of it stands, and its approval covers the undo."""
+    card = await chat.asks("/compose scale instance-manager 3")
+    await chat.bob.reacts(card, "✅")
+    await chat.alice.says("/cancel 1")
+    await chat.ended()
+    assert "stopped after 1 of 2, as asked" in chat.card().plain
+    assert chat.server.running("instance-manager") == [1, 2]
+    await chat.alice.says("/undo 1")
+    await chat.ended()
+    assert chat.server.running("instance-manager") == [1]
+
+
 async def test_safety_10_killed_while_a_container_restarts(chat: StackChat) -> None:
     """The answer is under way when the process dies: a later start proves it, and it is not sent again."""
     card = await chat.asks("/compose restart instance-manager")

@@ -313,6 +313,24 @@ async def test_a_scale_for_a_while_goes_back_by_itself(chat: ClusterChat) -> Non
     assert chat.replicas == 3
 
 
+async def test_a_rollback_that_gets_stuck_is_taken_back(chat: ClusterChat) -> None:
+    """It failed, and its pods are in force all the same: the card says so, and its approval covers the undo."""
+    patch(chat.server, DEPLOYMENT, {"spec": {"progressDeadlineSeconds": 30}})
+    chat.server.settle()
+    chat.server.call("outcome", of="registry.example.com/realtime:1.0.0", outcome="unpullable")
+    chat.mark()
+    card = await chat.approved("/rollback realtime")
+    await chat.waits(120)
+    assert (await chat.action()).state == "failed", card
+    assert "What was done of it stands." in chat.bot_said()
+    await chat.alice.says("/undo 1")
+    await chat.rolled()
+    assert (await chat.action(2)).state == "done"
+    (deployment,) = [d for d in chat.server.objects("deployments") if d["metadata"]["name"] == "realtime"]
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "registry.example.com/realtime:1.1.0"
+
+
 async def test_safety_38_what_was_pasted_into_a_command_is_erased(chat: ClusterChat) -> None:
     """As a word to look for, or a pod's name: in the log, the chat and the exports."""
     for line in (
