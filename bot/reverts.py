@@ -73,8 +73,12 @@ class Reverts:
         target = self._ops.target(plan.target)
         identity, state = await target.observe(plan)
         back = await target.plan(undo["verb"], **undo["args"])
-        moved = identity != plan.identity or ways_back.moved(action, state, back.before)
-        return back, "" if moved or back.graver_than(plan) else f"covered by the approval of #{action.number}"
+        n = action.number
+        if identity != plan.identity or ways_back.moved(action, state, back.before):
+            return back.noting(f"it is not as #{n} left it, so this is asked first"), ""
+        if back.graver_than(plan):
+            return back.noting(f"it is a danger, which the approval of #{n} does not cover"), ""
+        return back, f"covered by the approval of #{n}"
 
     async def _blocked(self, number: int, why: str, *, again: bool) -> None:
         why = self._desk.redactor.redact(why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from commands.catalogue import Catalogue
@@ -42,6 +42,10 @@ class Plan:
     private: bool = False
     stoppable: bool = False  # whether the target can stop it once it runs
     done: str = ""  # how the finished card says it: "realtime runs 10 replicas"
+
+    def noting(self, remark: str) -> Plan:
+        """The same, with one more thing that its card says."""
+        return replace(self, notes=(*self.notes, remark))
 
     def graver_than(self, approved: Plan) -> bool:
         """Whether this is a danger where `approved` was none, so that the approval of that does not cover this."""

@@ -32,7 +32,12 @@ async def undo(number: int | None = None, *, ask: Ask, ops: Ops) -> Undo:
     _check_still(action, [] if identity == plan.identity else ["it is another one now"], state)
     made = await target.plan(str(back["verb"]), **back["args"])
     _check_still(action, [], made.before)  # it may have moved while that was looked at
-    covered = ways_back.undo_is_covered(action, ask.now) and not made.graver_than(plan)
+    covered = ways_back.undo_is_covered(action, ask.now)
+    if covered and made.graver_than(plan):
+        covered, made = (
+            False,
+            made.noting(f"it is a danger, which the approval of #{action.number} does not cover"),
+        )
     return Undo(made, action.number, covered)
 
 
