@@ -15,7 +15,7 @@ from incidents import approvals as domain
 from incidents import timeline, ways_back
 from incidents.action import APPROVE, Action
 from incidents.change_sentences import change_text
-from incidents.wording import Wording, counted, listed
+from incidents.wording import Wording, counted, listed, span
 
 
 @command("approve", effect="incident", who="approver")
@@ -124,7 +124,8 @@ async def pending(*, ask: Ask) -> Answer:
 def _waiting(a: Action, words: Wording, now: datetime) -> str:
     """A request in a line: what, whose, how far."""
     danger = " · danger" if a.plan.get("effect") == "danger" else ""
-    asked = f"#{a.number} {change_text(a.plan)}{danger} · asked by {a.requester}"
+    lasts = f" for {span(a.revert_after)}" if a.revert_after else ""
+    asked = f"#{a.number} {change_text(a.plan)}{lasts}{danger} · asked by {a.requester}"
     if a.unvoted and a.break_glass_at is not None:
         at = words.clock(a.break_glass_at, now)
         return f"{asked} · runs at {at}, break-glass by {a.break_glass_by}; /deny {a.number} stops it"

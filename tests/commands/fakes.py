@@ -388,8 +388,10 @@ class House:
         await self.says("grace", line, None)
         return self.log.incidents()[-1]
 
-    async def asked(self, replicas: int = 10, by: str = "alice", number: int | None = 1) -> int:
-        """A request to scale; its number."""
+    async def asked(
+        self, replicas: int = 10, by: str = "alice", number: int | None = 1, lasts: int | None = None
+    ) -> int:
+        """A request to scale, for so many seconds where that is said; its number."""
         plan = await self.scaler.plan("scale", replicas=replicas)
         ident = self.log.next_number("action")
         proposed = e.ActionProposed(
@@ -403,6 +405,7 @@ class House:
             quorum=1,
             eligible=tuple(p for p in ("alice", "bob", "carol", "dave") if p != by),
             expires_at=self.now + timedelta(minutes=15),
+            revert_after=lasts,
         )
         self.log.record(f"action-{ident}", proposed)
         return ident

@@ -83,6 +83,10 @@ async def test_pending_shows_what_waits_and_runs(house: House) -> None:
     await house.asked()
     told = text_of(await house.says("grace", "/pending"))
     assert "#1 scale realtime 3 → 10 · asked by alice · 0 of 1 approval · until 03:45 CET" in told
+    await house.asked(lasts=1800)
+    assert "#2 scale realtime 3 → 10 for 30 min · asked by alice" in text_of(
+        await house.says("grace", "/pending")
+    )
     await house.opened("/open high Sockets drop")
     assert "No change" in text_of(await house.says("grace", "/pending", 2))
     assert "#1" in text_of(await house.says("grace", "/pending", None))
