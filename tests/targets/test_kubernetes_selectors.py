@@ -226,7 +226,9 @@ async def test_a_pod_of_the_same_name_in_two_namespaces(server: KubernetesServer
     assert plan.args["namespace"] == SPACE
     server.apply(pod("a-staging", "realtime"))
     for call in (target.plan("evict", pod="web-0"), target.read("describe", pod="web-0")):
-        with pytest.raises(RefusedError, match='a pod "web-0" in a-staging and in production; its name does'):
+        with pytest.raises(
+            RefusedError, match='a pod "web-0" in a-staging and in production; say which with namespace='
+        ):
             await call
     again = await target.plan("evict", **plan.args)  # as drift asks again
     assert again.args == plan.args
