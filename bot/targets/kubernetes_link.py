@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from weakref import WeakSet
 
 import aiohttp
 from kubernetes.aio import config
@@ -36,7 +37,7 @@ class Link:
         self.title = "Kubernetes" if name == "kubernetes" else f"Kubernetes {name}"
         self._timeout = timeout
         self._client: ApiClient | None = None
-        self._let_in: ApiClient | None = None  # the one that was not refused
+        self._let_in: WeakSet[ApiClient] = WeakSet()  # those that were not refused
         self._retired: ApiClient | None = None  # whose token is too old; answers may still come by it
         self._opening = asyncio.Lock()
 
@@ -242,10 +243,10 @@ class Link:
             api = await self._connected()
             response = await self._asked(api, method, where, query, body=body, kind=kind, accept=accept)
             if response.status != 401:
-                self._let_in = api
+                self._let_in.add(api)
                 return response
             await self._retire(api)
-            if self._let_in is not api:
+            if api not in self._let_in:
                 return response
             response.release()
 

@@ -175,6 +175,8 @@ async def test_a_token_that_has_run_out_is_asked_for_anew(server: KubernetesServ
     server.call("token", token="the next", roles=[role()])
     server.call("revoke", token=TOKEN)
     token.write_text("the next")
+    found = await asyncio.gather(*(target.read("pods", **SERVICE) for _ in range(8)))
+    assert all("3 of 3 ready" in answer.headline for answer in found)
     plan = await target.plan("scale", service="realtime", replicas=5)
     assert plan.summary == "scale realtime 3 → 5"
     server.call("revoke", token="the next")
