@@ -65,13 +65,16 @@ def action_row(a: Action) -> dict[str, Any]:
         "state": a.state,
         "requester": a.requester,
         "target": str(a.plan.get("subject", "")),
-        "fingerprint": fingerprint(a.plan, a.incident, a.channel),
+        "fingerprint": fingerprint(a.plan, a.incident, a.channel, a.revert_after),
         "boot": a.boot,
         "command": str(a.plan.get("command", "")),
     }
 
 
-def fingerprint(plan: Mapping[str, Any], incident: int | None, channel: str) -> str:
-    """Names a request by what it does and where it was asked, so that identical ones collapse."""
+def fingerprint(
+    plan: Mapping[str, Any], incident: int | None, channel: str, revert_after: int | None
+) -> str:
+    """Names a request by what it does, for how long, and where it was asked, so that identical ones collapse."""
     where = f"incident:{incident}" if incident is not None else channel
-    return "|".join((where, str(plan.get("target")), str(plan.get("line"))))
+    lasts = (f"for {revert_after} s",) if revert_after else ()
+    return "|".join((where, str(plan.get("target")), str(plan.get("line")), *lasts))

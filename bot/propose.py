@@ -87,11 +87,8 @@ class Proposer:
             if inbox_id is not None:
                 t = store.inbox
                 u.execute(t.update().where(t.c.event_id == inbox_id).values(state="done", payload=None))
-            same = book.identical(fingerprint(plan.to_data(), place.number, place.channel))
-            alike = (
-                same is not None and same.plan_hash == plan.hash and same.revert_after == asked.revert_after
-            )
-            if same is not None and alike and terms.undo_of is None:
+            same = book.identical(fingerprint(plan.to_data(), place.number, place.channel, revert_after))
+            if same is not None and terms.undo_of is None and same.plan_hash == plan.hash:
                 return Reply("already_waiting", {"number": same.number, "summary": plan.summary})
             if (why := _taken_back(book, terms.undo_of, place)) is not None:
                 return sentence(why)
