@@ -196,7 +196,7 @@ def cadence(ev: e.CadenceSet, before: Incident, i: Incident, batch: Batch, facts
 
 def resolved(ev: e.Resolved, before: Incident, i: Incident, batch: Batch, facts: Facts) -> list[Say]:
     """How long it took, and what comes after."""
-    found = severity_of(i, facts)
+    found, tally = severity_of(i, facts), facts.tally
     took = (i.acknowledged_at - i.round_at).total_seconds() if i.acknowledged_at is not None else None
     buttons = (Button("Post-mortem draft", "/export md", "primary"), Button("Reopen", "/reopen"))
     data = {
@@ -208,9 +208,9 @@ def resolved(ev: e.Resolved, before: Incident, i: Incident, batch: Batch, facts:
         "missed": [CLOCK_LABELS.get(c, c) for c in sorted(i.missed) if c != "acknowledged"],
         "allowed": found.clocks.get("acknowledged") if found is not None else None,
         "updates": i.updates,
-        "changes": facts.tally.changes,
-        "undone": facts.tally.undone,
-        "people": facts.tally.people,
+        "changes": tally.changes,
+        "undone": tally.undone,
+        "people": tally.people,
         "firing": i.firing,
     }
     return [say(i, "resolved", buttons, **data)]

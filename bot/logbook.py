@@ -335,6 +335,6 @@ class LogFacts:
 
     @property
     def tally(self) -> Tally:
-        """Changes and people of the incident; both are few, however long it took."""
+        """Changes and people of the incident; asked for at its end only, for it reads who said all that was said."""
         incident = self.incident
         return self.log.tally(incident) if incident is not None else Tally()

@@ -114,8 +114,7 @@ class BotPages:
         numbers = await self.bot.store.read(
             lambda c: [r.number for r in c.execute(query.order_by(t.c.number.desc()).limit(BOARD))]
         )
-        known = [i for number in numbers if (i := await self._state(number)) is not None and not i.drill]
-        found = [i for i in known if await self._for_customers(i)]
+        found = await self.bot.store.run(lambda unit: self._for_customers(unit, numbers))
         live = [i for i in found if i.open]
         services = tuple(
             ServiceView(name=s.name, state=_state_of(s.name, live), description=s.description)
@@ -128,10 +127,16 @@ class BotPages:
         found = await self.bot.store.run(lambda unit: unit.state(f"incident-{number}"))
         return found if isinstance(found, Incident) else None
 
-    async def _for_customers(self, i: Incident) -> bool:
-        policy = await self.bot.store.run(lambda unit: policy_of(unit, self.bot.desk, i.policy))
-        severity = policy.severity(i.severity)
-        return severity is not None and severity.status_page != "no"
+    def _for_customers(self, unit: store.Unit, numbers: Sequence[int]) -> list[Incident]:
+        """Those of these incidents that are for the status page."""
+        states = (unit.state(f"incident-{number}") for number in numbers)
+        known = [i for i in states if isinstance(i, Incident) and not i.drill]
+        severities = [policy_of(unit, self.bot.desk, i.policy).severity(i.severity) for i in known]
+        return [
+            i
+            for i, severity in zip(known, severities, strict=True)
+            if severity and severity.status_page != "no"
+        ]
 
     async def health(self) -> HealthView:
         """Whether the log can be written and the clocks are kept."""

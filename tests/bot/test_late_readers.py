@@ -137,3 +137,15 @@ async def test_a_page_that_was_answered_asks_nobody_any_more(chat: Chat) -> None
     assert pages
     assert [labels(m) for m in pages] == [[]] * len(pages)
     assert all("bob owns it" in m.plain and "I ask again" not in m.plain for m in pages)
+
+
+async def test_the_status_page_leaves_out_what_its_severity_keeps_off_it(chat: Chat) -> None:
+    """Customers read of what is for them: neither the title nor a service that only such an incident ails."""
+    await chat.grace.says("/incident open low Payroll is slow service=chat-adapters", "#ops")
+    shown = web_settings(chat.stage.settings, demo=False, host="127.0.0.1", token=None)
+    pages = BotPages(chat.stage.bot, shown, RealPace(chat.stage.clock), Measures().registry, None)
+    told = await pages.status()
+    assert [i.title for i in told.incidents] == ["Redis is down"]
+    ailing = {service.name for service in told.services if service.state != "up"}
+    assert "realtime" in ailing
+    assert "chat-adapters" not in ailing
