@@ -139,10 +139,10 @@ class Executor:
     async def _left(self, number: int, error: Exception) -> None:
         """What was approved did not get to its end. Where the log is away, who asked is told, once."""
         log.error("an approved action was left", action=number, exc_info=error)
-        if not isinstance(error, NotRecordedError) or number in self._left_told:
+        ended = self._outcomes.get(number)
+        if not isinstance(error, NotRecordedError) or (number in self._left_told and ended is None):
             return
         self._left_told.add(number)
-        ended = self._outcomes.get(number)
         if ended is None:
             then = f"so #{number} does not run. I try again until it is too old."
         else:
