@@ -71,9 +71,7 @@ def action_row(a: Action) -> dict[str, Any]:
     }
 
 
-def fingerprint(
-    plan: Mapping[str, Any], incident: int | None, channel: str, revert_after: int | None
-) -> str:
+def fingerprint(plan: Mapping[str, Any], incident: int | None, channel: str, revert_after: int | None) -> str:
     """Names a request by what it does, for how long, and where it was asked, so that identical ones collapse."""
     where = f"incident:{incident}" if incident is not None else channel
     lasts = (f"for {revert_after} s",) if revert_after else ()
